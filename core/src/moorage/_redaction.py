@@ -1,0 +1,96 @@
+"""Secret values, and keeping them out of everything that a person or a program reads."""
+
+import hmac
+import re
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+MASK = "***"
+
+# Parameters that carry a signature or a credential in the URLs that clouds hand out.
+_URL_SECRETS = re.compile(
+    r"(?i)([?&#;](?:[a-z0-9_-]*(?:signature|credential|token|secret|password|api[_-]?key)[a-z0-9_-]*"
+    r"|sig|se|sp|sv|key|auth|awsaccesskeyid|googleaccessid|x-amz-[a-z-]+|x-goog-[a-z-]+)=)[^&#\s\"'<>;]+"
+)
+_URL_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s?#@]*@")
+
+
+class SecretValue:
+    """A value that must not be seen: its text is `***` wherever it is printed.
+
+    It neither pickles nor becomes JSON; `reveal` is the one way to the text.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            msg = f"a secret value is text, not {type(text).__name__}"
+            raise TypeError(msg)
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"SecretValue({MASK!r})"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return format(MASK, spec)
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SecretValue):
+            return NotImplemented
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash((SecretValue, self._text))
+
+    def __reduce__(self) -> NoReturn:
+        msg = "a secret value is never pickled or copied into a file"
+        raise TypeError(msg)
+
+    def __copy__(self) -> "SecretValue":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SecretValue":
+        return self
+
+
+class Redactor:
+    """Replaces registered values, patterns and URL credentials in text by `***`."""
+
+    def __init__(self, patterns: Iterable[re.Pattern[str]] = ()) -> None:
+        self._values: set[str] = set()
+        self._patterns = list(patterns)
+
+    def add(self, value: SecretValue | str) -> None:
+        """Mask this value from now on; shorter than four characters it would mask everything."""
+        text = value.reveal() if isinstance(value, SecretValue) else value
+        if len(text) >= 4:  # noqa: PLR2004  # the docstring says why
+            self._values.add(text)
+
+    def add_pattern(self, pattern: re.Pattern[str]) -> None:
+        """Mask every match of this pattern from now on."""
+        self._patterns.append(pattern)
+
+    def clean(self, text: str) -> str:
+        """Return the text with every known secret masked."""
+        # The longest first, so that a value that contains another leaves no rest behind.
+        for value in sorted(self._values, key=len, reverse=True):
+            text = text.replace(value, MASK)
+        for pattern in self._patterns:
+            text = pattern.sub(MASK, text)
+        return clean_url(text)
+
+
+def clean_url(text: str) -> str:
+    """Mask user names, passwords and signatures in every URL of a text."""
+    return _URL_SECRETS.sub(rf"\1{MASK}", _URL_USERINFO.sub(rf"\1{MASK}@", text))

@@ -1,0 +1,90 @@
+"""What a provider package imports, and with `moorage.errors` all that it imports from moorage."""
+
+from .._artifact import Artifact, ArtifactKind, ArtifactRef, ArtifactState
+from .._capability import Capabilities, Support, SupportLevel
+from .._clock import Clock, SystemClock
+from .._deployment import (
+    CallRequest,
+    Deployment,
+    DeploymentSpec,
+    DeploymentState,
+    Reply,
+)
+from .._job import Job, JobSpec, JobState
+from .._log_record import LogLevel, LogPage, LogQuery, LogRecord, LogTarget
+from .._page import Page
+from .._redaction import Redactor, SecretValue, clean_url
+from .._secret import Secret, SecretState
+from .._source import AppManifest, Source, SourceFile
+from ._driver import (
+    ArtifactDriver,
+    ArtifactPush,
+    DeploymentDriver,
+    Driver,
+    JobDriver,
+    LogDriver,
+    LogStream,
+    OperationState,
+    Progress,
+    PromotingDriver,
+    SecretDriver,
+    Step,
+    StreamingLogDriver,
+)
+from ._hooks import Call, Outcome, hookimpl
+from ._provider import API_VERSION, OpenContext, ProviderInfo, Settings, setting
+
+__all__ = [
+    "API_VERSION",
+    "AppManifest",
+    "Artifact",
+    "ArtifactDriver",
+    "ArtifactKind",
+    "ArtifactPush",
+    "ArtifactRef",
+    "ArtifactState",
+    "Call",
+    "CallRequest",
+    "Capabilities",
+    "Clock",
+    "Deployment",
+    "DeploymentDriver",
+    "DeploymentSpec",
+    "DeploymentState",
+    "Driver",
+    "Job",
+    "JobDriver",
+    "JobSpec",
+    "JobState",
+    "LogDriver",
+    "LogLevel",
+    "LogPage",
+    "LogQuery",
+    "LogRecord",
+    "LogStream",
+    "LogTarget",
+    "OpenContext",
+    "OperationState",
+    "Outcome",
+    "Page",
+    "Progress",
+    "PromotingDriver",
+    "ProviderInfo",
+    "Redactor",
+    "Reply",
+    "Secret",
+    "SecretDriver",
+    "SecretState",
+    "SecretValue",
+    "Settings",
+    "Source",
+    "SourceFile",
+    "Step",
+    "StreamingLogDriver",
+    "Support",
+    "SupportLevel",
+    "SystemClock",
+    "clean_url",
+    "hookimpl",
+    "setting",
+]
