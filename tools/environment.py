@@ -3,9 +3,7 @@
 Uses uv where it is on PATH and Python's own venv and pip where it is not; both install the versions
 of `uv.lock`, pip through its hashed export `requirements/dev.txt`. Needs the standard library only,
 and does nothing when the environment was made from the same inputs before.
-
-    python tools/environment.py            make or refresh it
-    python tools/environment.py --check    exit with 0 if there is nothing to do, else with 1
+With `--check` it makes nothing and exits with 1 if there is something to do.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -183,16 +182,17 @@ def _uv(required: str) -> str | None:
 
 def _release(version: str) -> tuple[int, ...]:
     """Read the leading numbers of a version."""
-    parts = version.split("+")[0].split("-")[0].split(".")
-    return tuple(int(part) for part in parts if part.isdigit())
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def _make_with_uv(uv: str) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
     environment["UV_PROJECT_ENVIRONMENT"] = str(VENV)
     _run(
-        [uv, "sync", "--quiet", "--frozen", "--all-packages", "--all-extras", "--all-groups"]
-        + ["--python", sys.executable, "--directory", str(ROOT)],
+        [
+            *(uv, "sync", "--directory", str(ROOT), "--python", sys.executable, "--quiet"),
+            *("--frozen", "--all-packages", "--all-extras", "--all-groups"),
+        ],
         environment,
     )
 
@@ -211,13 +211,8 @@ def _make_with_pip(editable: Sequence[Path]) -> None:
     environment = _pip_environment(pip)
     install = [*pip, "install", "--quiet", "--no-input"]
     _run([*install, "--require-hashes", "--requirement", str(REQUIREMENTS)], environment)
-    # One by one: pip builds several editable packages no faster together, and an error names one.
-    for member in editable:
-        _run(
-            [*install, "--no-index", "--no-deps", "--no-build-isolation"]
-            + ["--editable", str(member)],
-            environment,
-        )
+    members_only = [*install, "--no-index", "--no-deps", "--no-build-isolation"]
+    _run([*members_only, *(f"--editable={member}" for member in editable)], environment)
     _remove_strays(pip, editable, environment)
 
 
