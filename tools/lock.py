@@ -6,6 +6,7 @@ bounds allow, with `--check` it writes nothing and exits with 1 if a lock file d
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -61,15 +62,24 @@ def export() -> str:
 
 
 def _misplaced_pins() -> list[str]:
-    """Find build requirements that uv pins at another version than the lock has."""
-    workspace = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["uv"]
-    locked = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))["package"]
-    versions = {f"{package['name']}=={package.get('version')}" for package in locked}
-    return [
-        f"pyproject.toml: build-constraint-dependencies has {pin}, which uv.lock has not"
-        for pin in workspace["build-constraint-dependencies"]
-        if pin not in versions
-    ]
+    """Compare what uv builds the members with, in an environment apart, with the lock.
+
+    pip builds them with what the lock has installed; the pins make uv take the same.
+    """
+    workspace = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    lock = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
+    packages = {package["name"]: package for package in lock["package"]}
+    queue = [package["name"] for package in lock["manifest"]["dependency-groups"]["build"]]
+    needed = set[str]()
+    while queue:
+        name = queue.pop()
+        if name not in needed:
+            needed.add(name)
+            queue += [package["name"] for package in packages[name].get("dependencies", [])]
+    wanted = sorted(f"{name}=={packages[name]['version']}" for name in needed)
+    if workspace["tool"]["uv"]["build-constraint-dependencies"] == wanted:
+        return []
+    return [f"pyproject.toml: build-constraint-dependencies has to be {json.dumps(wanted)}"]
 
 
 def _uv(*arguments: str) -> str:
