@@ -56,16 +56,6 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID
         """,
         "CREATE INDEX artifact_blobs_by_digest ON artifact_blobs (digest)",
-        # Blobs that a transfer in flight relies on. `scratch` names its directory in `tmp`, whose
-        # lock tells whether it lives.
-        """
-        CREATE TABLE leases (
-            scratch TEXT NOT NULL,
-            digest TEXT NOT NULL,
-            PRIMARY KEY (scratch, digest)
-        ) WITHOUT ROWID
-        """,
-        "CREATE INDEX leases_by_digest ON leases (digest)",
         # -- secrets (owner: `_secrets`) -----------------------------------------------------
         """
         CREATE TABLE secrets (
@@ -101,7 +91,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
         "CREATE INDEX deployments_by_artifact ON deployments (artifact)",
-        # `artifact` is cleared when the revision has ended for good.
+        # An artifact cannot be deleted as long as a revision of it has not ended: clear its
+        # `artifact` when it has.
         """
         CREATE TABLE revisions (
             id TEXT PRIMARY KEY,
@@ -109,7 +100,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             number INTEGER NOT NULL,
             generation INTEGER NOT NULL,
             spec TEXT NOT NULL,             -- DeploymentSpec
-            artifact INTEGER REFERENCES artifacts (number),
+            artifact INTEGER REFERENCES artifacts (number) ON DELETE SET NULL,
             artifact_digest TEXT NOT NULL,
             state TEXT NOT NULL,
             message TEXT NOT NULL DEFAULT '',
@@ -122,15 +113,16 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX revisions_by_artifact ON revisions (artifact)",
         # -- units: what runs under the supervisor (owners: `_deployments`, `_jobs`) ---------
-        # A process is told from a later one of the same `pid` by `pid_started`.
+        # Processes are stored as `ProcessIdentity` writes itself. A negative exit code is a signal.
         """
         CREATE TABLE units (
             id TEXT PRIMARY KEY,
             kind TEXT NOT NULL,             -- app or job
             owner TEXT NOT NULL,            -- id of the deployment or the job
             description TEXT NOT NULL,      -- all that the runner needs, without secret values
-            pid INTEGER,
-            pid_started TEXT,
+            runner TEXT,
+            process TEXT,
+            ended TEXT,                     -- UnitEnd
             exit_code INTEGER,
             message TEXT NOT NULL DEFAULT '',
             created_at INTEGER NOT NULL,
@@ -140,16 +132,19 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX units_by_owner ON units (kind, owner)",
         # -- jobs (owner: `_jobs`) -----------------------------------------------------------
-        # `artifact` is cleared when the job has ended, so that it can be deleted.
+        # An artifact cannot be deleted while a job of it is `queued` or `running`.
         """
         CREATE TABLE jobs (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             id TEXT NOT NULL UNIQUE,
             spec TEXT NOT NULL,             -- JobSpec without its input
+            plan TEXT NOT NULL,             -- JobPlan: what the spec came to mean when submitted
             artifact INTEGER REFERENCES artifacts (number),
             artifact_digest TEXT NOT NULL,
             state TEXT NOT NULL,
+            phase TEXT NOT NULL,            -- the state in this provider's own words
             cancelling INTEGER NOT NULL DEFAULT 0,
+            not_before INTEGER NOT NULL DEFAULT 0,
             attempts INTEGER NOT NULL DEFAULT 0,
             message TEXT NOT NULL DEFAULT '',
             unit TEXT,

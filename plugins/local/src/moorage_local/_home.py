@@ -26,7 +26,7 @@ from pathlib import Path
 
 from moorage.errors import ConfigError, MoorageError
 
-from ._disk import locked, sync_directory, try_lock, write_atomically
+from ._disk import locked, sync, try_lock, write_atomically
 
 LAYOUT_VERSION = 1
 
@@ -228,7 +228,7 @@ class Home:
             identifier = str(uuid.uuid4())
             content = json.dumps({"version": LAYOUT_VERSION, "id": identifier})
             write_atomically(self.path / _IDENTITY, content.encode() + b"\n")
-            sync_directory(self.path.parent)
+            sync([self.path.parent])
             return identifier
 
     def _complete(self) -> None:
