@@ -147,4 +147,4 @@ def check_version(version: str) -> str:
 def shown(value: object) -> str:
     """Return a value as it can stand in a message: quoted, control characters escaped, short."""
     text = ascii(value)
-    return text if len(text) <= 80 else f"{text[:60]}… ({len(str(value))} characters)"  # noqa: PLR2004  # one line
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(str(value))} characters)"  # one line

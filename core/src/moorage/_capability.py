@@ -28,6 +28,7 @@ NAMES: Mapping[str, str] = {
     "deployments.start": "Start a stopped deployment.",
     "deployments.stop": "Stop a deployment and keep its definition.",
     "deployments.delete": "Delete a deployment.",
+    "deployments.cancel": "Cancel a deploy, start or stop that is under way.",
     "deployments.promote": "Move a deployment to its next stage.",
     "deployments.plan": "Tell what a deploy would change, changing nothing.",
     "deployments.call": "Send a request to a deployment's endpoint.",

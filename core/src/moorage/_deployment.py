@@ -180,7 +180,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ok(self) -> bool:
         """Whether the status is below 400."""
-        return self.status < 400  # noqa: PLR2004  # where HTTP's errors begin
+        return self.status < 400  # where HTTP's errors begin
 
     @property
     def text(self) -> str:

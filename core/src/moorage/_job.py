@@ -58,6 +58,9 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     """Seconds that one run may take; `None` leaves it to the provider."""
 
+    submission: str = ""
+    """Unique to this submission; a job whose reply was lost is found again by it."""
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One run of an entry point, as the provider last reported it."""
@@ -88,6 +91,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     attempts: int | None = None
     """How often it was started."""
+
+    submission: str = ""
+    """The `JobSpec.submission` that it came from, where the provider keeps it."""
 
     created_at: AwareDatetime | None = None
     """When it was submitted."""

@@ -74,7 +74,7 @@ class Redactor:
     def add(self, value: SecretValue | str) -> None:
         """Mask this value from now on; shorter than four characters it would mask everything."""
         text = value.reveal() if isinstance(value, SecretValue) else value
-        if len(text) >= 4:  # noqa: PLR2004  # the docstring says why
+        if len(text) >= 4:  # the docstring says why
             self._values.add(text)
 
     def add_pattern(self, pattern: re.Pattern[str]) -> None:

@@ -19,6 +19,7 @@ from .._source import AppManifest, Source, SourceFile
 from ._driver import (
     ArtifactDriver,
     ArtifactPush,
+    CancellingDriver,
     DeploymentDriver,
     Driver,
     JobDriver,
@@ -45,6 +46,7 @@ __all__ = [
     "ArtifactState",
     "Call",
     "CallRequest",
+    "CancellingDriver",
     "Capabilities",
     "Clock",
     "Deployment",

@@ -44,7 +44,10 @@ class Step(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """Every state but `running` is final."""
 
     native: dict[str, str] = {}
-    """All that `advance` needs to go on, in another process too. No secrets: it becomes a token."""
+    """All that `advance` needs to go on, in another process too. No secrets: it becomes a token.
+
+    Left empty by a driver whose `get` tells all: the portable layer then watches the state.
+    """
 
     resource: T | None = None
     """The thing as it is now; `None` where it is gone, or was not looked at."""
@@ -188,6 +191,13 @@ class PromotingDriver(DeploymentDriver, Protocol):
         """Begin to move a deployment to a stage."""
 
 
+class CancellingDriver(DeploymentDriver, Protocol):
+    """Deployments of a provider that can call a change off; needed for `deployments.cancel`."""
+
+    def cancel(self, kind: str, native: Mapping[str, str], /) -> Step[Deployment]:
+        """Ask for the end of a call that is under way, and look once how far that is."""
+
+
 class LogStream(Protocol):
     """One open connection that records come from.
 
@@ -232,7 +242,11 @@ class JobDriver(Protocol):
     """Jobs of one provider."""
 
     def submit(self, spec: JobSpec, /) -> Job:
-        """Submit a job and return it without waiting for it."""
+        """Submit a job and return it without waiting for it.
+
+        Where the cloud can hold it, keep `spec.submission` with the job: it is how a job is found
+        again when the reply is lost.
+        """
 
     def get(self, job_id: str, /) -> Job:
         """Return one job, with its output once it has succeeded.

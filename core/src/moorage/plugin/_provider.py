@@ -23,9 +23,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def setting(
-    description: str, *, destination: bool = False, trusted: bool = False, ambient: str | None = None
+    description: str,
+    *,
+    destination: bool = False,
+    trusted: bool = False,
+    ambient: str | None = None,
 ) -> msgspec.Meta:
-    """Describe a field of a settings struct: `endpoint: Annotated[str, setting("...")]`.
+    """Describe a field of a settings struct.
+
+    It stands in the field's annotation: `endpoint: Annotated[str, setting("The address.")]`.
 
     Args:
         description: One sentence for the reference.

@@ -1,0 +1,452 @@
+"""Storing, finding and fetching artifacts."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, final
+
+from . import _binding
+from ._artifact import (
+    Artifact,
+    ArtifactKind,
+    ArtifactRef,
+    ArtifactState,
+    check_name,
+    check_version,
+    shown,
+)
+from ._listing import Listing
+from ._page import Page
+from ._session import Session
+from .errors import (
+    AlreadyExistsError,
+    ConflictError,
+    InvalidRequestError,
+    MoorageError,
+    NotFoundError,
+    QuotaError,
+    Retry,
+    UnavailableError,
+)
+from .plugin._driver import ArtifactPush, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._source import Source
+
+AnyRef = Artifact | ArtifactRef | str
+"""An artifact, its reference, or the reference's text `name:version`."""
+
+# What marks a directory that is some cloud's own deployable form already.
+_NATIVE_APPS = ("bento.yaml", "bentocloud.toml")
+
+
+@final
+class Artifacts:
+    """The artifacts of one cloud."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def push(
+        self,
+        source: "str | os.PathLike[str] | Source",
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        kind: ArtifactKind | str | None = None,
+        labels: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Artifact:
+        """Store a directory or a file and return the artifact.
+
+        Pushing the same content again under the same name and version changes nothing and returns
+        what is there.
+
+        Args:
+            source: A portable app (a directory with a `moorage.toml`), a directory or a file.
+            name: The app's own by default, else the file's or directory's.
+            version: The app's own by default, else chosen by the provider from the content.
+            kind: The app's own by default; `model` or `data` where there is no app.
+            labels: Words to keep with it, on top of the app's own.
+            progress: Called with bytes done and bytes in total.
+
+        Raises:
+            InvalidRequestError: The source, the name or an option cannot be used.
+            AlreadyExistsError: Other content has this name and version.
+            UnsupportedError: The provider does not store this kind.
+        """
+        from ._source import Source, open_source
+
+        # What the caller gave is refused before the disk is looked at.
+        given = _given(version=version, labels=labels, kind=_kind(kind))
+        _binding.check(self._session.capabilities, "artifacts.push", given)
+        opened = source if isinstance(source, Source) else open_source(source)
+        app = opened.app
+        name = check_name(name or (app.name if app else _name_of(opened.path)), "artifact")
+        version = version or (app.version if app else None)
+        if version is not None:
+            check_version(version)
+        found = _kind(kind) or _kind_of(opened)
+        merged = {**(app.labels if app else {}), **(labels or {})}
+        check_labels(merged)
+        _binding.check(
+            self._session.capabilities,
+            "artifacts.push",
+            _given(version=version, labels=merged, kind=found),
+        )
+        ref = ArtifactRef(name, version)
+        resource = f"artifact/{ref}"
+        with _relayed(progress) as relay:
+            push = ArtifactPush(
+                source=opened,
+                name=name,
+                version=version,
+                kind=found,
+                labels=merged,
+                progress=relay,
+            )
+            try:
+                with self._session.call("artifacts.push", resource):
+                    return self._session.artifacts.push(push)
+            except MoorageError as exc:
+                if exc.retry is not Retry.UNKNOWN_OUTCOME or version is None:
+                    raise
+                return self._after_lost_push(ref, exc)
+
+    def pull(
+        self,
+        ref: AnyRef,
+        destination: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Fetch an artifact into a new directory or file and return its path.
+
+        The destination appears in one step, when everything is there and verified. A portable app
+        comes back byte for byte.
+
+        Args:
+            ref: Which; the latest version where it names none.
+            destination: Where to; a directory that exists and is empty is filled. A file artifact
+                goes into an existing directory under its own name.
+            progress: Called with bytes done and bytes in total.
+
+        Raises:
+            NotFoundError: There is no such artifact.
+            AlreadyExistsError: Something is at the destination.
+            IntegrityError: The bytes are not what they were.
+        """
+        _binding.check(self._session.capabilities, "artifacts.pull", {})
+        target = Path(os.path.abspath(os.fspath(destination)))  # noqa: PTH100  # keeps links as they are
+        _check_destination(target)
+        artifact = self._find(ref)
+        if artifact.state is not ArtifactState.READY:
+            raise ConflictError(
+                f"artifact {artifact.ref} is {artifact.state}, not ready",
+                resource=f"artifact/{artifact.ref}",
+                hint="push it again, or wait until its upload has ended",
+            )
+        if not artifact.is_file and target.is_dir() and any(target.iterdir()):
+            raise _occupied(target)
+        with _staging(target.parent) as staging, _relayed(progress) as relay:
+            inside = staging / "content"
+            inside.mkdir()
+            with self._session.call("artifacts.pull", f"artifact/{artifact.ref}"):
+                self._session.artifacts.pull(artifact, inside, progress=relay)
+            if artifact.is_file:
+                (content,) = inside.iterdir()
+                if target.is_dir():
+                    target = target / content.name
+            else:
+                content = inside
+            return _publish(content, target)
+
+    def open(self, ref: AnyRef) -> BinaryIO:
+        """Return an artifact's content as a stream: the file, or an archive of the directory.
+
+        Close it, or use it in a `with` statement.
+
+        Raises:
+            NotFoundError: There is no such artifact.
+        """
+        _binding.check(self._session.capabilities, "artifacts.open", {})
+        artifact = self._find(ref)
+        with self._session.call("artifacts.open", f"artifact/{artifact.ref}"):
+            return self._session.artifacts.open(artifact)
+
+    def get(self, ref: AnyRef) -> Artifact:
+        """Return one artifact; the latest version where the reference names none.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        _binding.check(self._session.capabilities, "artifacts.get", {})
+        wanted = as_ref(ref)
+        with self._session.call("artifacts.get", f"artifact/{wanted}"):
+            return self._session.artifacts.get(wanted)
+
+    def list(
+        self, name: str | None = None, *, kind: ArtifactKind | str | None = None
+    ) -> Listing[Artifact]:
+        """Return the artifacts, newest first, fetched as they are iterated.
+
+        Args:
+            name: Only the versions of this one.
+            kind: Only this kind.
+        """
+        wanted = _kind(kind)
+        _binding.check(self._session.capabilities, "artifacts.list", _given(kind=wanted))
+        if name is not None:
+            check_name(name, "artifact")
+
+        def fetch(token: str | None) -> Page[Artifact]:
+            with self._session.call("artifacts.list"):
+                return self._session.artifacts.list(name=name, kind=wanted, page_token=token)
+
+        return Listing(fetch, key=lambda artifact: artifact.id)
+
+    def delete(self, ref: AnyRef, *, missing_ok: bool = False) -> None:
+        """Delete one version of an artifact.
+
+        Args:
+            ref: Which; it must name the version.
+            missing_ok: Whether it is fine that there is none.
+
+        Raises:
+            NotFoundError: There is none.
+            ConflictError: A deployment or a job uses it.
+        """
+        _binding.check(self._session.capabilities, "artifacts.delete", {})
+        wanted = as_ref(ref)
+        if wanted.version is None:
+            raise InvalidRequestError(
+                f"to delete artifact {wanted.name!r}, say which version",
+                hint=f"write {wanted.name}:VERSION; `moorage artifacts list {wanted.name}`"
+                " shows them",
+                fields={"ref": "no version"},
+            )
+        resource = f"artifact/{wanted}"
+        try:
+            artifact = ref if isinstance(ref, Artifact) else self._find(wanted)
+            with self._session.call("artifacts.delete", resource):
+                self._session.artifacts.delete(artifact)
+        except NotFoundError:
+            if not missing_ok:
+                raise
+        except MoorageError as exc:
+            if exc.retry is not Retry.UNKNOWN_OUTCOME:
+                raise
+            settle_lost_delete(exc, resource, lambda: self._find(wanted))
+
+    def _find(self, ref: AnyRef) -> Artifact:
+        if isinstance(ref, Artifact):
+            return ref
+        wanted = as_ref(ref)
+        with self._session.call("artifacts.get", f"artifact/{wanted}"):
+            return self._session.artifacts.get(wanted)
+
+    def _after_lost_push(self, ref: ArtifactRef, lost: MoorageError) -> Artifact:
+        try:
+            found = self._find(ref)
+        except NotFoundError:
+            raise settled(lost, f"artifact {ref} was not stored") from lost
+        if found.state is ArtifactState.READY:
+            return found
+        raise lost
+
+
+def as_ref(ref: AnyRef) -> ArtifactRef:
+    """Return the reference that something stands for.
+
+    Raises:
+        InvalidRequestError: It stands for none.
+    """
+    if isinstance(ref, Artifact):
+        return ref.ref
+    if isinstance(ref, ArtifactRef):
+        return ArtifactRef.parse(str(ref))
+    if isinstance(ref, str):
+        return ArtifactRef.parse(ref)
+    raise InvalidRequestError(
+        f"{shown(ref)} is not an artifact",
+        hint="pass an Artifact, an ArtifactRef or the text name:version",
+    )
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Check labels.
+
+    Raises:
+        InvalidRequestError: A key or a value is not short printable text.
+    """
+    for key, value in labels.items():
+        for text, limit in ((key, 63), (value, 255)):
+            if not isinstance(text, str) or not text.isprintable() or len(text) > limit:
+                raise InvalidRequestError(
+                    f"the label {shown(key)} cannot be kept by every provider",
+                    hint="use printable text: keys up to 63, values up to 255 characters",
+                    fields={f"labels.{shown(key)}": "not short printable text"},
+                )
+        if not key:
+            raise InvalidRequestError("a label needs a key", fields={"labels": "empty key"})
+
+
+def settled(lost: MoorageError, finding: str) -> MoorageError:
+    """Return the error of a lost reply after moorage has looked: nothing happened."""
+    return UnavailableError(
+        f"{lost.message}; {finding}",
+        hint="nothing was changed: the call can be made again",
+        provider=lost.provider,
+        operation=lost.operation,
+        resource=lost.resource,
+        status=lost.status,
+        request_id=lost.request_id,
+        retry=Retry.SAFE,
+        origin=lost.origin,
+    )
+
+
+def settle_lost_delete(lost: MoorageError, resource: str, look: Callable[[], object]) -> None:
+    """After the reply to a deletion was lost: return if the thing is gone, raise if it is not."""
+    try:
+        look()
+    except NotFoundError:
+        return
+    raise settled(lost, f"{resource} still exists") from lost
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value not in (None, {}, (), "")}
+
+
+def _kind(kind: ArtifactKind | str | None) -> ArtifactKind | None:
+    if kind is None:
+        return None
+    try:
+        return ArtifactKind(kind)
+    except ValueError as exc:
+        raise InvalidRequestError(
+            f"{shown(kind)} is not a kind of artifact",
+            hint=f"use {', '.join(ArtifactKind)}",
+            fields={"kind": "unknown"},
+        ) from exc
+
+
+def _kind_of(source: "Source") -> ArtifactKind:
+    if source.app is not None:
+        return ArtifactKind(source.app.kind)
+    if not source.is_file and any((source.path / name).is_file() for name in _NATIVE_APPS):
+        return ArtifactKind.APP
+    raise InvalidRequestError(
+        f"{shown(str(source.path))} is no app, so say what it is",
+        hint="pass kind='model' or kind='data', or add a moorage.toml (`moorage init` writes one)",
+        fields={"kind": "needed where there is no moorage.toml"},
+    )
+
+
+def _name_of(path: Path) -> str:
+    return path.resolve().stem.lower().replace(" ", "-")
+
+
+def _check_destination(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise InvalidRequestError(
+            f"there is no directory {shown(str(target.parent))}",
+            hint="make it first",
+            fields={"destination": "its parent does not exist"},
+        )
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise _occupied(target)
+
+
+def _occupied(target: Path) -> AlreadyExistsError:
+    return AlreadyExistsError(
+        f"there is something at {shown(str(target))}",
+        hint="pull to a path where nothing is, or into an empty directory",
+    )
+
+
+@contextmanager
+def _staging(parent: Path) -> "Iterator[Path]":
+    # Beside the destination, so that the last step is a rename on one file system.
+    try:
+        staging = Path(tempfile.mkdtemp(prefix=".moorage-pull-", dir=parent))
+    except OSError as exc:
+        raise _unwritable(parent, exc) from exc
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _publish(content: Path, target: Path) -> Path:
+    try:
+        if content.is_dir():
+            content.chmod(0o755)
+            if target.is_dir():
+                target.rmdir()
+            content.rename(target)
+        else:
+            _place(content, target)
+    except FileExistsError as exc:
+        raise _occupied(target) from exc
+    except OSError as exc:
+        if target.exists():
+            raise _occupied(target) from exc
+        raise _unwritable(target.parent, exc) from exc
+    return target
+
+
+def _place(content: Path, target: Path) -> None:
+    try:
+        # A link refuses what has appeared there meanwhile; a rename would replace it.
+        target.hardlink_to(content)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some file systems have no links.
+        if target.exists():
+            raise
+        content.rename(target)
+
+
+def _unwritable(directory: Path, exc: OSError) -> MoorageError:
+    import errno
+
+    if exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return QuotaError(
+            f"there is no room in {shown(str(directory))}: {exc.strerror}", hint="free some space"
+        )
+    return InvalidRequestError(
+        f"{shown(str(directory))} cannot be written: {exc.strerror}",
+        hint="choose a directory of your own",
+        fields={"destination": "not writable"},
+    )
+
+
+class _CallerError(MoorageError):
+    """Carries what the caller's own callback raised through the driver."""
+
+
+@contextmanager
+def _relayed(progress: Progress | None) -> "Iterator[Progress | None]":
+    """Give a progress callback whose exceptions reach the caller as they are."""
+    if progress is None:
+        yield None
+        return
+
+    def relay(done: int, total: int | None) -> None:
+        try:
+            progress(done, total)
+        except Exception as exc:
+            raise _CallerError("the progress callback failed") from exc
+
+    try:
+        yield relay
+    except _CallerError as exc:
+        raise exc.__cause__ or exc from None
