@@ -84,6 +84,19 @@ def processes() -> dict[int, ProcessEntry]:
     return entries
 
 
+def command_line(pid: int) -> str:
+    """Return how a process was called; nothing for one that is gone."""
+    if _HAS_PROC:
+        content = _read(_PROC / str(pid) / "cmdline") or b""
+        return os.fsdecode(content.replace(b"\0", b" "))
+    ran = subprocess.run(
+        ["ps", "-ww", "-p", str(pid), "-o", "command="],
+        capture_output=True,
+        check=False,  # it fails when it finds none
+    )
+    return os.fsdecode(ran.stdout)
+
+
 def find_tree(root: int) -> list[ProcessIdentity]:
     """Return the processes that descend from this one or share its session, itself included.
 

@@ -1,0 +1,518 @@
+"""The supervisor of one home: one detached supervisord, found, started, asked and ended.
+
+It runs the agent, and for the agent the units: one runner for each app revision and each job. It
+has no configuration that outlives it: a new one starts with the agent alone, and the agent adds
+what shall run.
+"""
+
+import contextlib
+import http.client
+import os
+import shlex
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import xmlrpc.client
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from moorage.errors import ConfigError, Origin, UnavailableError
+
+from . import _processes
+from ._errors import translated
+from ._home import Home
+from ._processes import ProcessIdentity
+
+HOME_VARIABLE = "MOORAGE_LOCAL_HOME"
+"""Marks every process that belongs to a home; its value is the home's path."""
+
+# supervisord binds `SOCKET.PID` first, and the system allows 104 to 108 bytes.
+_LONGEST_CONTROL_PATH = 70
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=,")
+
+# What of the first caller's environment the supervisor, the agent and builds of environments see.
+# Everything else would make what runs depend on who happened to start it, and might hold secrets.
+_INHERITED = frozenset(
+    {
+        "CUDA_VISIBLE_DEVICES",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "HOME",
+        "LANG",
+        "LANGUAGE",
+        "LD_LIBRARY_PATH",
+        "LOGNAME",
+        "PATH",
+        "PYTHONPATH",
+        "REQUESTS_CA_BUNDLE",
+        "SHELL",
+        "SSL_CERT_DIR",
+        "SSL_CERT_FILE",
+        "TMPDIR",
+        "TZ",
+        "USER",
+        "all_proxy",
+        "ALL_PROXY",
+        "http_proxy",
+        "HTTP_PROXY",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "no_proxy",
+        "NO_PROXY",
+    }
+)
+_INHERITED_PREFIXES = ("LC_", "PIP_", "PYENV_", "UV_", "XDG_")
+
+_CONFIGURATION = """\
+[unix_http_server]
+file = %(here)s/supervisor.sock
+chmod = 0700
+
+[supervisord]
+logfile = %(here)s/supervisord.log
+logfile_maxbytes = 1MB
+logfile_backups = 1
+pidfile = %(here)s/supervisord.pid
+childlogdir = %(here)s
+directory = %(here)s
+umask = 077
+minfds = 256
+minprocs = 32
+nocleanup = true
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+[program:agent]
+command = %(ENV_MOORAGE_LOCAL_AGENT)s
+priority = 1
+autorestart = true
+startsecs = 1
+startretries = 1000000000
+stopwaitsecs = 10
+redirect_stderr = true
+stdout_logfile = %(here)s/agent.log
+stdout_logfile_maxbytes = 1MB
+stdout_logfile_backups = 1
+
+[include]
+files = units/*.conf
+"""
+
+_UNIT = """\
+[program:{name}]
+command = %(ENV_MOORAGE_LOCAL_RUNNER)s {name}
+autostart = false
+autorestart = {restart}
+startsecs = {settle_s}
+startretries = {retries}
+stopwaitsecs = {stop_wait_s}
+redirect_stderr = true
+stdout_logfile = %(here)s/units/{name}.log
+stdout_logfile_maxbytes = 64KB
+stdout_logfile_backups = 0
+"""
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit as the supervisor shall run it."""
+
+    name: str
+    """The unit's id."""
+
+    restart: bool
+    """Whether it is started again when it ends by itself."""
+
+    settle_s: int = 0
+    """Ending sooner counts as a failed start, which is repeated after 1, 2, 3 … seconds."""
+
+    retries: int = 0
+    """Failed starts in a row after which it is given up."""
+
+    stop_wait_s: int = 15
+    """Seconds between asking its runner to end and killing it."""
+
+
+class ProgramStatus(msgspec.Struct, frozen=True):
+    """How a program is, in supervisord's own words."""
+
+    state: str
+    """`STOPPED`, `STARTING`, `RUNNING`, `BACKOFF`, `STOPPING`, `EXITED`, `FATAL` or `UNKNOWN`."""
+
+    pid: int
+    """Of the process; 0 where there is none."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it does not run and will not by itself."""
+        return self.state in {"STOPPED", "EXITED", "FATAL", "UNKNOWN"}
+
+
+class SupervisorError(Exception):
+    """The supervisor cannot be asked now: it is not there, or on its way out."""
+
+
+class Supervisor:
+    """The supervisor of one home. Threads may share it.
+
+    Attributes:
+        control: Its directory: configuration, sockets and logs of the machinery itself.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self.control = _control_directory(home)
+        self._proxy: xmlrpc.client.ServerProxy | None = None
+        self._mutex = threading.Lock()
+
+    @property
+    def agent_socket(self) -> Path:
+        """Where the agent listens for pokes."""
+        return self.control / "agent.sock"
+
+    @property
+    def agent_log(self) -> Path:
+        """What the agent wrote to its standard streams."""
+        return self.control / "agent.log"
+
+    def unit_socket(self, unit_id: str) -> Path:
+        """Return where an app's unit listens."""
+        return self.control / "units" / f"{unit_id}.sock"
+
+    def close(self) -> None:
+        """Close the connection to the supervisor; the next call opens another one."""
+        with self._mutex:
+            self._disconnect()
+
+    # -- its life --------------------------------------------------------------------------
+
+    def poke(self, *, timeout: float = 2.0) -> bool:
+        """Tell the agent that something changed; return whether it is there.
+
+        What was committed to the database before is then seen, even by an agent that was just
+        about to exit.
+        """
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(timeout)
+                connection.connect(str(self.agent_socket))
+                connection.sendall(b"wake\n")
+                return connection.recv(16) == b"ok\n"
+        except OSError:
+            return False
+
+    def ensure(self) -> None:
+        """Have a supervisor and its agent run, and poke the agent.
+
+        Processes that do this at once start one. It returns when the supervisor runs; the agent
+        may still be starting then, and looks at everything when it has.
+
+        Raises:
+            UnavailableError: It does not start; the message says why.
+        """
+        if self.poke():
+            return
+        with translated("start the local provider's supervisor"), self.changing():
+            if self.poke():
+                return
+            if self.find() is not None:
+                if self._has_agent():
+                    return
+                self._end_found()
+            self._launch()
+
+    @contextlib.contextmanager
+    def changing(self, *, timeout: float = 60.0) -> Iterator[None]:
+        """Hold the lock under which the supervisor is started and ended."""
+        with self._home.lock("supervisor", timeout=timeout):
+            yield
+
+    def revive(self, dead: int) -> None:
+        """Start another supervisor in place of a dead one, unless somebody has."""
+        with self.changing():
+            found = self.find()
+            if found is None or found.pid == dead:
+                self._launch()
+
+    def find(self) -> ProcessIdentity | None:
+        """Return the supervisor's process, if one runs."""
+        try:
+            pid = int((self.control / "supervisord.pid").read_text())
+        except (OSError, ValueError):
+            return None
+        identity = _processes.identify(pid)
+        if identity is None or str(self._configuration) not in _processes.command_line(pid):
+            return None
+        return identity
+
+    def shutdown(self, *, timeout: float = 30.0) -> None:
+        """End the supervisor and all that it runs, orphans too. Wanted states stay as they are.
+
+        The next `ensure` starts what is wanted to run again.
+
+        Args:
+            timeout: Seconds for everything to end by itself before it is killed.
+        """
+        with self.changing():
+            self._end_found(grace=timeout)
+            self.end_strangers(keep=set())
+
+    def end_strangers(self, keep: set[int]) -> None:
+        """End the processes of this home that are not, and do not descend from, these."""
+
+        def strangers() -> list[ProcessIdentity]:
+            marked = _processes.find_marked(HOME_VARIABLE, str(self._home.path))
+            if not marked:
+                return []
+            kept = {identity.pid for root in keep for identity in _processes.find_tree(root)}
+            me = {identity.pid for identity in _processes.find_tree(os.getpid())}
+            return [one for one in marked if one.pid not in kept and one.pid not in me]
+
+        _processes.end(strangers)
+
+    # -- its programs ----------------------------------------------------------------------
+
+    def statuses(self) -> dict[str, ProgramStatus]:
+        """Return how every unit is, by id.
+
+        Raises:
+            SupervisorError: It cannot be asked.
+        """
+        found = self._ask(lambda rpc: rpc.supervisor.getAllProcessInfo())
+        return {
+            entry["name"]: ProgramStatus(entry["statename"], entry["pid"])
+            for entry in found
+            if entry["name"] != "agent"
+        }
+
+    def start(self, program: Program) -> None:
+        """Add a unit and start it. One that is there already is left as it is.
+
+        Raises:
+            SupervisorError: It cannot be asked.
+        """
+        text = _UNIT.format(
+            name=program.name,
+            restart="true" if program.restart else "false",
+            settle_s=program.settle_s,
+            retries=program.retries,
+            stop_wait_s=program.stop_wait_s,
+        )
+        file = self._unit_file(program.name)
+        temporary = file.with_suffix(".new")
+        temporary.write_text(text)
+        temporary.replace(file)
+        self._ask(lambda rpc: rpc.supervisor.reloadConfig())
+        with _allowing(_ALREADY_ADDED):
+            self._ask(lambda rpc: rpc.supervisor.addProcessGroup(program.name))
+        with _allowing(_ALREADY_STARTED):
+            self._ask(lambda rpc: rpc.supervisor.startProcess(program.name, _AT_ONCE))
+
+    def stop(self, unit_id: str) -> None:
+        """Ask a unit to end and return at once; one that is not there is left alone.
+
+        Raises:
+            SupervisorError: It cannot be asked.
+        """
+        with _allowing(_NOT_RUNNING, _BAD_NAME):
+            self._ask(lambda rpc: rpc.supervisor.stopProcess(unit_id, _AT_ONCE))
+
+    def remove(self, unit_id: str) -> bool:
+        """Forget a unit; return whether that was possible, which it is once it has ended.
+
+        Raises:
+            SupervisorError: It cannot be asked.
+        """
+        try:
+            with _allowing(_BAD_NAME):
+                self._ask(lambda rpc: rpc.supervisor.removeProcessGroup(unit_id))
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == _STILL_RUNNING:
+                return False
+            raise
+        for file in (self._unit_file(unit_id), self._unit_log(unit_id), self.unit_socket(unit_id)):
+            file.unlink(missing_ok=True)
+        return True
+
+    def said(self, unit_id: str) -> str:
+        """Return what a unit's runner itself wrote: nothing, if all is well with it."""
+        try:
+            return self._unit_log(unit_id).read_text("utf-8", "replace").strip()
+        except OSError:
+            return ""
+
+    # -- inside ----------------------------------------------------------------------------
+
+    @property
+    def _configuration(self) -> Path:
+        return self.control / "supervisord.conf"
+
+    def _unit_file(self, unit_id: str) -> Path:
+        return self.control / "units" / f"{unit_id}.conf"
+
+    def _unit_log(self, unit_id: str) -> Path:
+        return self.control / "units" / f"{unit_id}.log"
+
+    def _has_agent(self) -> bool:
+        """Return whether the supervisor that runs also runs an agent, or is about to."""
+        try:
+            info = self._ask(lambda rpc: rpc.supervisor.getProcessInfo("agent"))
+        except SupervisorError:
+            return False  # it is on its way out
+        return str(info["statename"]) in {"STARTING", "RUNNING", "BACKOFF", "EXITED"}
+
+    def _end_found(self, *, grace: float = 10.0) -> None:
+        found = self.find()
+        if found is None:
+            return
+        _processes.send_signal(found, signal.SIGTERM)
+        _processes.end(
+            lambda: [found] if _processes.is_alive(found) else [],
+            grace=grace,
+        )
+
+    def _launch(self) -> None:
+        """Start a supervisor where there is none."""
+        self.close()
+        units = self.control / "units"
+        units.mkdir(mode=0o700, exist_ok=True)
+        for file in units.glob("*.conf"):
+            file.unlink(missing_ok=True)
+        for name in ("supervisor.sock", "agent.sock", "supervisord.pid"):
+            (self.control / name).unlink(missing_ok=True)
+        self._configuration.write_text(_CONFIGURATION)
+        # A detached process must hold none of the caller's files: the output goes to one of ours.
+        output = self.control / "supervisord.out"
+        with output.open("wb") as stream:
+            started = subprocess.run(
+                [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", self._configuration],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                cwd=self.control,
+                env=self._environment(),
+                start_new_session=True,
+                check=False,  # its words are better than the exception's
+            )
+        if started.returncode != 0:
+            words = output.read_text("utf-8", "replace").strip().splitlines()
+            raise UnavailableError(
+                "the local provider's supervisor does not start:"
+                f" {words[-1] if words else f'exit code {started.returncode}'}",
+                hint=f"see {self.control / 'supervisord.log'}",
+                origin=Origin.PROVIDER,
+            )
+
+    def _environment(self) -> dict[str, str]:
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if key in _INHERITED or key.startswith(_INHERITED_PREFIXES)
+        }
+        python = [sys.executable, "-P", "-m"]
+        home = str(self._home.path)
+        environment[HOME_VARIABLE] = home
+        # In the configuration these would have to be protected from three layers of quoting.
+        environment["MOORAGE_LOCAL_AGENT"] = shlex.join([*python, "moorage_local._agent", home])
+        environment["MOORAGE_LOCAL_RUNNER"] = shlex.join([*python, "moorage_local._runner", home])
+        return environment
+
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
+        with self._mutex:
+            if self._proxy is None:
+                self._proxy = xmlrpc.client.ServerProxy(
+                    "http://localhost/RPC2",
+                    transport=_UnixTransport(str(self.control / "supervisor.sock")),
+                )
+            try:
+                return question(self._proxy)
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode == _SHUTDOWN_STATE:
+                    raise SupervisorError(fault.faultString) from fault
+                raise
+            except (OSError, http.client.HTTPException, xmlrpc.client.Error) as exc:
+                self._disconnect()
+                raise SupervisorError(str(exc)) from exc
+
+    def _disconnect(self) -> None:
+        if self._proxy is not None:
+            self._proxy("close")()
+            self._proxy = None
+
+
+_AT_ONCE = False  # instead of waiting for the result
+
+# supervisord's fault codes
+_SHUTDOWN_STATE = 6
+_BAD_NAME = 10
+_ALREADY_STARTED = 60
+_NOT_RUNNING = 70
+_ALREADY_ADDED = 90
+_STILL_RUNNING = 91
+
+
+@contextlib.contextmanager
+def _allowing(*codes: int) -> Iterator[None]:
+    try:
+        yield
+    except xmlrpc.client.Fault as fault:
+        if fault.faultCode not in codes:
+            raise
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=10.0)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = self._connection[1]
+        if connection is None:
+            connection = _UnixConnection(self._path)
+            self._connection = host, connection
+        return connection
+
+
+def _control_directory(home: Home) -> Path:
+    """Return a directory for sockets and configuration, made if need be.
+
+    It is the home's own, unless that has a path too long for a socket, or one that supervisord's
+    configuration cannot hold.
+    """
+    if len(os.fsencode(home.run)) <= _LONGEST_CONTROL_PATH and set(str(home.run)) <= _SAFE:
+        return home.run
+    # Not the caller's idea of a temporary directory: every process has to find the same one.
+    parent = Path("/tmp") / f"moorage-{os.geteuid()}"  # noqa: S108  # ownership is checked below
+    directory = parent / home.id
+    for path in (parent, directory):
+        try:
+            path.mkdir(mode=0o700, exist_ok=True)
+            found = path.lstat()
+        except OSError as exc:
+            raise ConfigError(
+                f"cannot make {path}, which a home with a path as long as {home.path} needs for"
+                f" its sockets: {exc.strerror}",
+                hint="set `home` to a directory with a shorter path",
+            ) from exc
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise ConfigError(
+                f"{path} is not a private directory of yours",
+                hint="remove it, or set `home` to a directory with a shorter path",
+            )
+    return directory
