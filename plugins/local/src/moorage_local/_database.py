@@ -137,6 +137,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         CREATE TABLE jobs (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             id TEXT NOT NULL UNIQUE,
+            submission TEXT UNIQUE,
             spec TEXT NOT NULL,             -- JobSpec without its input
             plan TEXT NOT NULL,             -- JobPlan: what the spec came to mean when submitted
             artifact INTEGER REFERENCES artifacts (number),
@@ -145,6 +146,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             phase TEXT NOT NULL,            -- the state in this provider's own words
             cancelling INTEGER NOT NULL DEFAULT 0,
             not_before INTEGER NOT NULL DEFAULT 0,
+            retries INTEGER NOT NULL,
             attempts INTEGER NOT NULL DEFAULT 0,
             message TEXT NOT NULL DEFAULT '',
             unit TEXT,

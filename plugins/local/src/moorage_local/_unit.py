@@ -14,6 +14,9 @@ from ._processes import ProcessIdentity
 MARK = "MOORAGE_UNIT"
 """The variable by which a process tells which unit it belongs to, wherever it went."""
 
+HOME_MARK = "MOORAGE_LOCAL_HOME"
+"""The variable by which a process tells which home it belongs to."""
+
 
 class UnitKind(enum.StrEnum):
     """What a unit is."""
@@ -54,6 +57,9 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
     secrets: tuple[str, ...] = ()
     """Names of stored secrets; each of their keys becomes a variable."""
+
+    result: str = ""
+    """A job's: the file that its result comes to."""
 
     log_segment_bytes: int = 8 * 1024 * 1024
     """Size at which a segment of the log is finished."""
@@ -194,13 +200,21 @@ def read_status(connection: sqlite3.Connection, unit_id: str) -> UnitStatus:
     )
 
 
-def write_status(connection: sqlite3.Connection, unit_id: str, status: UnitStatus) -> None:
-    """Store what is known of a unit's run now. A unit that was removed meanwhile stays away."""
+def claim(connection: sqlite3.Connection, unit_id: str, status: UnitStatus) -> None:
+    """Store the status of a run that begins, with its runner."""
     connection.execute(
-        "UPDATE units SET runner = ?, process = ?, ended = ?, exit_code = ?, message = ?,"
-        " started_at = ?, finished_at = ? WHERE id = ?",
+        "UPDATE units SET runner = ?, process = NULL, ended = NULL, exit_code = NULL,"
+        " message = '', started_at = NULL, finished_at = NULL WHERE id = ?",
+        (str(status.runner), unit_id),
+    )
+
+
+def update(connection: sqlite3.Connection, unit_id: str, status: UnitStatus) -> bool:
+    """Store the status of a run; return whether it was still the unit's last one."""
+    cursor = connection.execute(
+        "UPDATE units SET process = ?, ended = ?, exit_code = ?, message = ?, started_at = ?,"
+        " finished_at = ? WHERE id = ? AND runner = ?",
         (
-            str(status.runner) if status.runner else None,
             str(status.process) if status.process else None,
             status.end,
             status.exit_code,
@@ -208,8 +222,10 @@ def write_status(connection: sqlite3.Connection, unit_id: str, status: UnitStatu
             stamp(status.started_at) if status.started_at else None,
             stamp(status.finished_at) if status.finished_at else None,
             unit_id,
+            str(status.runner),
         ),
     )
+    return cursor.rowcount == 1
 
 
 def delete(connection: sqlite3.Connection, unit_id: str) -> None:
