@@ -1,0 +1,1 @@
+"""The `moorage` command: it parses, calls the portable API and prints what that returns."""

@@ -1,0 +1,154 @@
+"""Errors as a person reads them, and as a program does."""
+
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from ..errors import MoorageError, TimedOutError
+from ._app import Terminated
+from ._exit_codes import ExitCode, exit_code
+
+if TYPE_CHECKING:
+    from ._app import App
+
+_BUG = "this is a bug in moorage: please report it with what --debug shows"
+
+
+class UsageFailure(click.UsageError):
+    """A wrong use of the command, with a hint."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class CommandFailure(click.ClickException):
+    """A command that could not do what it was asked for, with its exit code."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        exit_code: ExitCode = ExitCode.FAILED,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.exit_code = exit_code  # type: ignore[misc]  # click has one for each class
+        self.hint = hint
+
+
+def report(error: BaseException, app: "App", *, output: str, debug: bool) -> ExitCode:
+    """Tell on stderr what went wrong and return the exit code.
+
+    Args:
+        error: What ended the command.
+        app: The command's state.
+        output: The output format that was asked for.
+        debug: Whether to show where it came from.
+    """
+    if debug and not isinstance(error, click.ClickException):
+        import traceback
+
+        _write("".join(traceback.format_exception(error)).rstrip(), sys.stderr)
+    description, code = describe(error, app)
+    if output in {"json", "jsonl"}:
+        import json
+
+        _write(json.dumps(description, ensure_ascii=False, default=str), sys.stderr)
+    else:
+        _explain(error, description, colour=app.wants_colour(sys.stderr))
+    return code
+
+
+def describe(error: BaseException, app: "App") -> tuple[dict[str, Any], ExitCode]:
+    """Return an error as JSON-like data, and its exit code."""
+    cloud = app.connected
+    about: dict[str, Any] = {
+        "code": "internal",
+        "message": "",
+        "hint": None,
+        "provider": cloud.provider if cloud else app.options.provider,
+        "profile": cloud.profile if cloud else app.options.profile,
+        "request_id": None,
+        "retry": "never",
+        "resource": None,
+    }
+    if isinstance(error, MoorageError):
+        about.update(
+            code=error.code,
+            message=error.message,
+            hint=error.hint,
+            provider=error.provider or about["provider"],
+            request_id=error.request_id,
+            retry=error.retry.value,
+            resource=error.resource,
+        )
+        if isinstance(error, TimedOutError) and error.pending is not None:
+            about["operation_token"] = error.pending.token
+            about["hint"] = resume_hint(error.pending.token)
+        return about, exit_code(error)
+    if isinstance(error, click.ClickException):
+        about.update(message=_message(error), hint=_hint(error))
+        about["code"] = getattr(error, "code", "usage")
+        return about, ExitCode(error.exit_code)
+    if isinstance(error, click.Abort | EOFError):
+        about.update(code="aborted", message="nothing was done")
+        return about, ExitCode.FAILED
+    if isinstance(error, KeyboardInterrupt):
+        about.update(code="interrupted", message="interrupted")
+        return about, ExitCode.INTERRUPTED
+    if isinstance(error, Terminated):
+        about.update(code="terminated", message="ended by a termination signal")
+        return about, ExitCode.TERMINATED
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        about.update(code="os", message=f"{where}{error.strerror or error}")
+        return about, ExitCode.FAILED
+    about.update(message=f"{type(error).__name__}: {error}", hint=_BUG)
+    return about, ExitCode.FAILED
+
+
+def resume_hint(token: str) -> str:
+    """Return how to go on waiting for an operation."""
+    import shlex
+
+    return f"it goes on; wait for it with: moorage resume {shlex.quote(token)}"
+
+
+def _explain(error: BaseException, description: dict[str, Any], *, colour: bool) -> None:
+    from ._text import visible
+
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        _write(error.ctx.get_usage(), sys.stderr)
+    label, hint = ("error:", "hint:")
+    if colour:
+        label, hint = click.style(label, fg="red", bold=True), click.style(hint, fg="cyan")
+    _write(f"{label} {visible(description['message'], lines=True)}", sys.stderr)
+    if description["hint"]:
+        _write(f"{hint} {visible(description['hint'], lines=True)}", sys.stderr)
+    for field, problem in getattr(error, "fields", {}).items():
+        _write(f"  {visible(field)}: {visible(problem)}", sys.stderr)
+
+
+def _message(error: click.ClickException) -> str:
+    from click.exceptions import NoArgsIsHelpError
+
+    if isinstance(error, NoArgsIsHelpError):
+        return "a command is missing"
+    return error.format_message()
+
+
+def _hint(error: click.ClickException) -> str | None:
+    hint: str | None = getattr(error, "hint", None)
+    if hint is None and isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"`{error.ctx.command_path} --help` tells what it takes"
+    return hint
+
+
+def _write(text: str, stream: TextIO) -> None:
+    from ._output import write_talk
+
+    write_talk(text, stream)

@@ -1,0 +1,119 @@
+"""One run of the command, from its words to its exit code."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+from click.exceptions import Exit, NoArgsIsHelpError
+
+from ._app import App, Terminated
+from ._root import root
+
+COMPLETE_VARIABLE = "_MOORAGE_COMPLETE"
+"""Set by the shells' completion functions; says what they want."""
+
+
+def invoke(words: Sequence[str]) -> int:
+    """Run the command that these words make and return its exit code."""
+    instruction = os.environ.get(COMPLETE_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(root, {}, "moorage", COMPLETE_VARIABLE, instruction)
+    app = App()
+    try:
+        with _termination():
+            return _run(words, app)
+    except BrokenPipeError:
+        # Whoever read the output has gone. What is still buffered must not fail again at exit.
+        _discard_output()
+        return 141
+    except BaseException as error:  # noqa: BLE001  # the last resort: it is told and becomes an exit code
+        from ._failure import report
+
+        parsed = app.options
+        output = parsed.output if parsed.output != "table" else wanted_output(words)
+        code = report(error, app, output=output, debug=parsed.debug or "--debug" in words)
+        _flush_or_discard()
+        return code
+
+
+def _run(words: Sequence[str], app: App) -> int:
+    code = 0
+    try:
+        with root.make_context("moorage", list(words), obj=app) as context:
+            root.invoke(context)
+    except Exit as end:
+        code = end.exit_code
+    except NoArgsIsHelpError as error:
+        if wanted_output(words) in {"json", "jsonl"}:
+            raise
+        click.echo(error.message, err=True)
+        code = 2
+    finally:
+        app.close()
+    sys.stdout.flush()
+    return code
+
+
+def wanted_output(words: Sequence[str]) -> str:
+    """Return the output format that the words ask for, though they cannot be parsed.
+
+    A mistake in front of `-o json` must not keep a program from getting its error as JSON.
+    """
+    from ._output import FORMATS
+
+    wanted = "table"
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        if word == "--":
+            break
+        value = ""
+        if word.startswith("--output="):
+            value = word.removeprefix("--output=")
+        elif word == "--output":
+            value = following
+        elif word.startswith("-") and not word.startswith("--") and "o" in word:
+            value = word.partition("o")[2] or following
+        if value in FORMATS:
+            wanted = value
+    return wanted
+
+
+@contextmanager
+def _termination() -> Iterator[None]:
+    """Let a termination signal end the command as an interrupt would: cleanly."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # only a program's main thread may; another program called us in its own
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _flush_or_discard() -> None:
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _discard_output()
+
+
+def _discard_output() -> None:
+    """Point stdout at nothing, so that the interpreter's own flush at exit succeeds."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, descriptor)
+    os.close(nothing)

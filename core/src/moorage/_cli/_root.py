@@ -1,0 +1,59 @@
+"""The command itself: which commands there are, and where they are found."""
+
+import click
+
+from ._group import Entry, Group
+
+SECTIONS: dict[str, dict[str, Entry]] = {
+    "Start here": {
+        "demo": Entry("demo", "demo", "Do the whole job for real in a temporary place."),
+        "init": Entry("init", "init", "Write a small working app into a directory."),
+        "doctor": Entry("doctor", "doctor", "Check that everything is set up well."),
+    },
+    "Apps": {
+        "push": Entry("artifacts", "push", "Store an app, a model or a data set."),
+        "pull": Entry("artifacts", "pull", "Get an artifact back, byte for byte."),
+        "artifacts": Entry("artifacts", "artifacts", "List, show and delete artifacts."),
+        "plan": Entry("deploy", "plan", "Show what a deploy would change."),
+        "deploy": Entry("deploy", "deploy", "Create a deployment or replace it."),
+        "deployments": Entry("deployments", "deployments", "Show, change and delete deployments."),
+        "call": Entry("call", "call", "Send an HTTP request to a deployment."),
+        "logs": Entry("logs", "logs", "Show or follow the log of a deployment or a job."),
+        "jobs": Entry("jobs", "jobs", "Run and watch jobs."),
+        "secrets": Entry("secrets", "secrets", "Keep the values that apps must not show."),
+        "resume": Entry("resume", "resume", "Wait for something that was begun elsewhere."),
+    },
+    "Set-up": {
+        "providers": Entry("providers", "providers", "Show providers and what each can do."),
+        "profiles": Entry("profiles", "profiles", "Show and change profiles."),
+        "login": Entry("login", "login", "Store a profile's credentials."),
+        "logout": Entry("login", "logout", "Remove a profile's stored credentials."),
+        "completion": Entry("completion", "completion", "Print a shell's completion script."),
+    },
+}
+"""Every command, with the line that the help shows."""
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001  # click's signature
+    if value and not ctx.resilient_parsing:
+        from .._version import __version__
+
+        click.echo(f"moorage {__version__}")
+        ctx.exit()
+
+
+@click.group("moorage", cls=Group, sections=SECTIONS)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and exit.",
+)
+def root() -> None:
+    """Deploy and run machine-learning apps on any cloud, with the same commands.
+
+    A provider is chosen by a profile; without one, everything runs on your own machine. Data goes
+    to stdout and nothing else does, so that every command can stand in a pipe.
+    """
