@@ -48,6 +48,8 @@ def judge(unit: Unit, status: UnitStatus, clean: Callable[[str], str]) -> Outcom
             return Outcome(succeeded=False, message=status.message)
         case UnitEnd.STOPPED:
             return Outcome(succeeded=False, message="was interrupted: its runner was asked to end")
+        case UnitEnd.EXITED | None:
+            pass
     # A function that returned has succeeded, even if its interpreter crashed on the way out.
     if (directory / RESULT).exists():
         return Outcome(succeeded=True)

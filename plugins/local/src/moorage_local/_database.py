@@ -138,8 +138,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             id TEXT NOT NULL UNIQUE,
             submission TEXT UNIQUE,
-            spec TEXT NOT NULL,             -- JobSpec without its input
-            plan TEXT NOT NULL,             -- JobPlan: what the spec came to mean when submitted
+            spec TEXT NOT NULL,             -- JobSpec without its input, resolved
+            handler TEXT NOT NULL,
             artifact INTEGER REFERENCES artifacts (number),
             artifact_digest TEXT NOT NULL,
             state TEXT NOT NULL,

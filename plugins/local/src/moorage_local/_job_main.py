@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     result = Path(result_file)
     try:
         content = _run(handler, Path(input_file), int(limit))
-    except _Refused as exc:
+    except _NoResultError as exc:
         sys.stderr.write(f"{exc}\n")
         _write(result.with_name("error.json"), json.dumps({"message": str(exc)}).encode())
         return 1
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-class _Refused(Exception):
+class _NoResultError(Exception):
     """There is no result, for a reason that the text tells."""
 
 
@@ -44,10 +44,12 @@ def _run(handler: str, input_file: Path, limit: int) -> bytes:
         output = function(value)
     except SystemExit as exc:
         code = "" if exc.code is None else repr(exc.code)
-        raise _Refused(f"{handler} called sys.exit({code}) instead of returning a result") from exc
+        raise _NoResultError(
+            f"{handler} called sys.exit({code}) instead of returning a result"
+        ) from exc
     except BaseException as exc:  # also KeyboardInterrupt and the like: whatever ends it is told
         traceback.print_exception(_own(exc))
-        raise _Refused(_described(exc)) from exc
+        raise _NoResultError(_described(exc)) from exc
     return _encode(handler, output, limit)
 
 
@@ -60,14 +62,14 @@ def _find(handler: str) -> Any:
         found: Any = importlib.import_module(module_name)
     except BaseException as exc:  # the app's own code runs here
         traceback.print_exception(_own(exc))
-        raise _Refused(f"cannot import {module_name!r}: {_described(exc)}") from exc
+        raise _NoResultError(f"cannot import {module_name!r}: {_described(exc)}") from exc
     for name in attributes.split("."):
         try:
             found = getattr(found, name)
         except AttributeError:
-            raise _Refused(f"module {module_name!r} has no {attributes!r}") from None
+            raise _NoResultError(f"module {module_name!r} has no {attributes!r}") from None
     if not callable(found):
-        raise _Refused(f"{handler} is a {type(found).__name__}, not a function")
+        raise _NoResultError(f"{handler} is a {type(found).__name__}, not a function")
     return found
 
 
@@ -75,9 +77,9 @@ def _encode(handler: str, output: Any, limit: int) -> bytes:
     try:
         content = json.dumps(output, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as exc:
-        raise _Refused(f"{handler} returned what is not JSON: {exc}") from exc
+        raise _NoResultError(f"{handler} returned what is not JSON: {exc}") from exc
     if len(content) > limit:
-        raise _Refused(
+        raise _NoResultError(
             f"{handler} returned {len(content)} bytes of JSON, and {limit} are allowed:"
             " write a large result to a file and return its path"
         )

@@ -453,7 +453,7 @@ def _offset_after(descriptor: int, size: int, seq: int) -> int:
 
 
 def _numbers(descriptor: int, begin: int, limit: int) -> Iterator[tuple[int, int | None]]:
-    """Yield the end and the number of each line that begins in a range; a line begins at its head."""
+    """Yield the end and the number of each line that begins in a range, the first at its begin."""
     length = 4096
     while begin < limit:
         block = os.pread(descriptor, length, begin)

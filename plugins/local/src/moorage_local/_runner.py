@@ -168,10 +168,9 @@ class _Runner:
     def _secrets(self) -> dict[str, str]:
         if not self._unit.secrets:
             return {}
-        from . import _secrets  # cryptography, which most units do without
+        from ._vault import Vault  # most units have no secrets
 
-        values = _secrets.reveal(self._home, self._database, self._unit.secrets)
-        return {key: value.reveal() for key, value in values.items()}
+        return Vault(self._home, self._database).reveal_for(self._unit.secrets)
 
     def _environment(self, secrets: Mapping[str, str]) -> dict[str, str]:
         inherited = {
