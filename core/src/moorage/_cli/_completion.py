@@ -6,7 +6,7 @@ def profiles(incomplete: str) -> list[str]:
     from .._config import Config
 
     try:
-        names = Config.load().profiles()
+        names = [profile.name for profile in Config.load().profiles()]
     except Exception:  # noqa: BLE001  # a completion has nobody to tell
         return []
     return [name for name in names if name.startswith(incomplete)]

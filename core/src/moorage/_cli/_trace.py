@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TextIO
@@ -33,7 +32,7 @@ def listen(
     file = _open(trace) if trace is not None else None
     masks = redactor or Redactor()
 
-    def deliver(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+    def deliver(_logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
         clean = {key: _clean(value, masks) for key, value in event.items()}
         if file is not None:
             file.write(json.dumps({"at": _now(), "level": method, **clean}) + "\n")

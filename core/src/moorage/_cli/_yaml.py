@@ -7,7 +7,9 @@ from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@ -]*[A-Za-z0-9_./@-])?")
 # Words that some reader takes for a truth value, a number or nothing.
-_RESERVED = frozenset("y n yes no on off true false null none nan inf infinity".split())
+_RESERVED = frozenset(
+    ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf", "infinity")
+)
 # What readers refuse or take for a line end, inside quotes too; surrogates cannot be written.
 _UNSAFE = re.compile(
     "[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"

@@ -115,7 +115,7 @@ def plan(app: App, name: str, artifact: str, **options: Any) -> None:
     if is_path(artifact):
         raise UsageFailure(
             f"a plan compares stored artifacts, and {artifact!r} is a path",
-            hint="push it first, then plan with the NAME:VERSION that `moorage push -o name` prints",
+            hint="push it first, then plan with what `moorage push -o name` prints",
         )
     found = app.cloud.deployments.plan(name, artifact, **_spec(options))
     if app.out.format in {"table", "wide"}:

@@ -77,7 +77,10 @@ def logs(
 def _begin(app: App, target: str, limit: int) -> datetime | None:
     """Return where a follow begins so that it shows the newest records first."""
     cloud, now = app.cloud, datetime.now(UTC)
-    if not (cloud.supports("logs.since") and cloud.supports(f"logs.tail.{target.split('/')[0]}")):
+    kind = target.partition("/")[0]
+    if kind not in {"deployment", "job"}:
+        return None  # the call itself says what is wrong
+    if not (cloud.supports("logs.since") and cloud.supports(f"logs.tail.{kind}")):
         return None
     newest = cloud.logs.tail(target, limit=limit)
     return newest[0].timestamp if newest else now
