@@ -69,7 +69,7 @@ def _misplaced_pins() -> list[str]:
     workspace = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     lock = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
     packages = {package["name"]: package for package in lock["package"]}
-    queue = [package["name"] for package in lock["manifest"]["dependency-groups"]["build"]]
+    queue = ["hatchling"]
     needed = set[str]()
     while queue:
         name = queue.pop()

@@ -117,5 +117,5 @@ def test_installed_versions_are_the_locked_ones(root: Path, members: Members) ->
         for found in importlib.metadata.distributions()
     }
     ours = {project["name"] for project in members.values()}
-    assert installed.keys() - {"pip", "setuptools"} == wanted.keys() | ours
+    assert installed.keys() - {"setuptools"} == wanted.keys() | ours
     assert {name: installed[name] for name in wanted} == wanted
