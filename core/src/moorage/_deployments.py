@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, cast, final
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from ._deployment import (
     Plan,
     Reply,
 )
-from ._environment import check_env
+from ._environment import check_env, is_text
 from ._listing import Listing
 from ._operations import Operation, check_timeout, finished
 from ._page import Page
@@ -668,21 +669,47 @@ def check_secret_names(names: Iterable[str] | str) -> tuple[str, ...]:
 
 
 def check_json(value: Any, what: str) -> Any:
-    """Return a value as plain JSON types.
+    """Return a value that is plain JSON, as a copy with lists for tuples.
 
     Raises:
-        InvalidRequestError: It cannot be written as JSON, or not read back as it was.
+        InvalidRequestError: It cannot be written as JSON and read back as it was.
     """
     try:
-        text = msgspec.json.encode(value)
-        plain = msgspec.json.decode(text)
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as exc:
+        return _plain(value, what)
+    except RecursionError as exc:
         raise InvalidRequestError(
-            f"{what} cannot be written as JSON: {exc}",
-            hint="pass dictionaries with text keys, lists, texts, numbers, booleans and None",
-            fields={what: "not JSON"},
+            f"{what} is nested too deeply, or contains itself", fields={what: "nested too deeply"}
         ) from exc
-    return plain
+
+
+def _plain(value: Any, where: str) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str) and is_text(value):
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**64:
+        return int(value)
+    if isinstance(value, float) and isfinite(value):
+        return float(value)
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise _no_json(f"the key {shown(key)} in {where}", where)
+        return {key: _plain(inner, f"{where}.{key}") for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner, f"{where}[{index}]") for index, inner in enumerate(value)]
+    kind = (
+        "a value that JSON lacks" if isinstance(value, int | float | str) else type(value).__name__
+    )
+    raise _no_json(f"{where} ({kind})", where)
+
+
+def _no_json(what: str, where: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{what} cannot be written as JSON",
+        hint="use dictionaries with text keys, lists, texts, finite numbers, booleans and None",
+        fields={where: "not JSON"},
+    )
 
 
 def _request(  # the arguments of `call`, one by one
@@ -719,8 +746,8 @@ def _request(  # the arguments of `call`, one by one
     if json is not UNSET:
         if data is not None:
             raise InvalidRequestError("pass json or data, not both", fields={"data": "with json"})
-        check_json(json, "json")
-        body, default_type = msgspec.json.encode(json), "application/json"
+        body = msgspec.json.encode(check_json(json, "json"))
+        default_type = "application/json"
     elif isinstance(data, str):
         body, default_type = data.encode(), "text/plain; charset=utf-8"
     elif data is not None:

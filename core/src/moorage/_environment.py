@@ -27,9 +27,9 @@ def check_env(env: Mapping[str, str], what: str = "env") -> dict[str, str]:
         )
     for name, value in env.items():
         check_env_name(name, what)
-        if not isinstance(value, str) or "\0" in value:
+        if not isinstance(value, str) or "\0" in value or not is_text(value):
             raise InvalidRequestError(
-                f"the value of {name} in {what} is not text without NUL characters",
+                f"the value of {name} in {what} is not UTF-8 text without NUL characters",
                 hint="convert it to a string first",
                 fields={f"{what}.{name}": "not text"},
             )
@@ -49,3 +49,14 @@ def check_env_name(name: str, what: str) -> str:
             fields={what: f"{shown(name)} is no variable name"},
         )
     return name
+
+
+def is_text(value: str) -> bool:
+    """Return whether a string can be written as UTF-8; one with a lone surrogate cannot."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

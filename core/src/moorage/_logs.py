@@ -289,10 +289,12 @@ class LogFollow(Iterator[LogRecord]):
         if self._closed.is_set():
             stream.close()
             return
-        if self._started and self._cursor is None:
-            # The stream begins now. What was written while there was none is read beside it, and
-            # what both bring is given once.
-            yield from self._gap()
+        if self._started:
+            self._window.replay()
+            if self._cursor is None:
+                # The stream begins now. What was written while there was none is read beside it,
+                # and what both bring is given once.
+                yield from self._gap()
         self._started = True
         try:
             # What a consumer raises never passes through here, only what the stream raises.
@@ -328,7 +330,6 @@ class LogFollow(Iterator[LogRecord]):
 
     def _gap(self) -> Iterator[LogRecord]:
         newest = self._window.newest
-        self._window.replay()
         capability = f"logs.tail.{self._target.kind}"
         if newest is None or not self._session.capabilities[capability]:
             return
@@ -390,16 +391,24 @@ class _Window:
 
     def __init__(self, size: int = _WINDOW) -> None:
         self._given: deque[LogRecord] = deque(maxlen=size)
-        self._expected: Counter[Hashable] | None = None
+        self._expected: Counter[Hashable] = Counter()
         self.newest: datetime | None = None
 
     def replay(self) -> None:
-        """Expect the records of the window to come again."""
-        self._expected = Counter(map(_identity, self._given)) if self._given else None
+        """Expect the records of the window to come again.
+
+        One that has neither a moment nor a cursor cannot be told from a new line of the same
+        text, and a line given twice is better than one lost.
+        """
+        self._expected = Counter(
+            _identity(record)
+            for record in self._given
+            if record.cursor is not None or record.timestamp is not None
+        )
 
     def add(self, record: LogRecord) -> bool:
         """Remember a record; return whether it is a new one."""
-        if self._expected is not None and self._repeats(record):
+        if self._expected and self._repeats(record):
             return False
         self._given.append(record)
         if record.timestamp is not None and (self.newest is None or record.timestamp > self.newest):
@@ -412,19 +421,17 @@ class _Window:
             self.add(record)
 
     def _repeats(self, record: LogRecord) -> bool:
-        expected = self._expected
-        if expected is None:
-            return False
         identity = _identity(record)
-        if expected[identity] > 0:
-            expected[identity] -= 1
+        if self._expected[identity] > 0:
+            self._expected[identity] -= 1
             return True
-        # Beyond the newest moment nothing can come again; neither can a line without a moment
-        # once the lines that were given have passed.
-        if record.timestamp is None or (
-            self.newest is not None and record.timestamp > self.newest + _OVERLAP
+        if (
+            record.timestamp is not None
+            and self.newest is not None
+            and record.timestamp > self.newest + _OVERLAP
         ):
-            self._expected = None
+            # So far beyond the newest moment nothing comes again.
+            self._expected.clear()
         return False
 
 
