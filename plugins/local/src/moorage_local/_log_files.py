@@ -59,6 +59,9 @@ class StoredRecord(msgspec.Struct, omit_defaults=True):
     continued: bool = False
     """Whether the line goes on in the next record of its stream and source."""
 
+    level: str = ""
+    """How grave, where the writer knows better than the line tells."""
+
 
 class _Seq(msgspec.Struct):
     seq: int
@@ -125,6 +128,7 @@ class LogWriter:
         *,
         time: datetime | None = None,
         continued: Collection[int] = (),
+        level: str = "",
     ) -> None:
         """Append records of one stream, all of them or none.
 
@@ -133,6 +137,7 @@ class LogWriter:
             messages: One for each record, without line ends.
             time: Theirs; now, where it is left out.
             continued: Indices of messages whose line goes on in the next one.
+            level: Theirs, where it is not for the messages to tell.
 
         Raises:
             OSError: The disk is full, or the log was deleted with its directory.
@@ -144,7 +149,7 @@ class LogWriter:
         try:
             end = self._end()
             records = [
-                StoredRecord(seq, at, stream, self._source, message)
+                StoredRecord(seq, at, stream, self._source, message, level=level)
                 for seq, message in enumerate(messages, end.next)
             ]
             for index in continued:

@@ -491,18 +491,20 @@ class _Output:
         self._lost = 0
         self._reason = ""
 
-    def write(self, stream: str, messages: list[str], continued: list[int]) -> None:
+    def write(
+        self, stream: str, messages: list[str], continued: list[int], level: str = ""
+    ) -> None:
         """Write records, or count them as lost."""
         try:
             self._confess()
-            self._log.write(stream, messages, continued=continued)
+            self._log.write(stream, messages, continued=continued, level=level)
         except OSError as exc:
             self._lost += len(messages)
             self._reason = exc.strerror or str(exc)
 
     def event(self, message: str) -> None:
         """Write what the runner itself has to say."""
-        self.write("event", [message], [])
+        self.write("event", [message], [], "warning")
 
     def close(self) -> None:
         """Say what was lost, if that can be said now."""
@@ -511,7 +513,8 @@ class _Output:
 
     def _confess(self) -> None:
         if self._lost:
-            self._log.write("event", [f"{self._lost} records were lost: {self._reason}"])
+            words = f"{self._lost} records were lost: {self._reason}"
+            self._log.write("event", [words], level="warning")
             self._lost = 0
 
 
