@@ -36,7 +36,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             labels TEXT NOT NULL,
             digest TEXT NOT NULL,
             size_bytes INTEGER NOT NULL,
-            file_name TEXT,                 -- of an artifact that is one file
+            file_name TEXT,                 -- of an artifact that is one file, else NULL
+            executable INTEGER NOT NULL,    -- that file
             created_at INTEGER NOT NULL,
             UNIQUE (name, version)
         )
