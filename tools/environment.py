@@ -192,7 +192,7 @@ def _make_with_uv(uv: str) -> None:
     _run(
         [
             *(uv, "sync", "--directory", str(ROOT), "--python", sys.executable, "--quiet"),
-            *("--frozen", "--all-packages", "--all-extras", "--all-groups"),
+            *("--frozen", "--all-packages", "--all-groups"),
         ],
         environment,
     )

@@ -52,7 +52,6 @@ def export() -> str:
         "export",
         "--frozen",
         "--all-packages",
-        "--all-extras",
         "--all-groups",
         "--no-emit-workspace",
         "--no-annotate",
