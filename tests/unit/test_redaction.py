@@ -44,9 +44,7 @@ def test_secret_values_are_text() -> None:
     with pytest.raises(TypeError) as caught:
         SecretValue(b"hunter2")  # type: ignore[arg-type]  # wrong on purpose
 
-    assert (
-        "hunter2" not in "".join(traceback.format_exception(caught.value)).split("SecretValue(")[0]
-    )
+    assert "hunter2" not in str(caught.value)
 
 
 def test_redactor_masks_the_longest_first() -> None:
