@@ -48,6 +48,9 @@ class Damage(NamedTuple):
     reason: str
     """What is wrong."""
 
+    artifacts: tuple[str, ...]
+    """Which artifacts have it."""
+
 
 class BlobStore:
     """The blobs of one home."""
@@ -151,20 +154,29 @@ class BlobStore:
             rows = connection.execute("SELECT digest, size_bytes FROM blobs ORDER BY digest")
             expected = [(row["digest"], row["size_bytes"]) for row in rows]
         for digest, size_bytes in expected:
+            reason = None
             try:
                 with self.open(digest) as stream:
-                    found = copy(stream, None, size_bytes=size_bytes)
+                    if copy(stream, None, size_bytes=size_bytes) != (digest, size_bytes):
+                        reason = "the content has changed"
+                        self.set_aside(digest)
             except FileNotFoundError:
-                # Unless it was removed, with its row, while the others were read.
-                with self._database.read() as connection:
-                    if row_exists(connection, digest):
-                        yield Damage(digest, "the file is missing")
+                reason = "the file is missing"
             except OSError as exc:
-                yield Damage(digest, f"the file cannot be read: {exc.strerror}")
-            else:
-                if found != (digest, size_bytes):
-                    self.set_aside(digest)
-                    yield Damage(digest, "the content has changed")
+                reason = f"the file cannot be read: {exc.strerror}"
+            # What was deleted while the others were read has no owner any more.
+            if reason is not None and (owners := self._owners(digest)):
+                yield Damage(digest, reason, owners)
+
+    def _owners(self, digest: str) -> tuple[str, ...]:
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT name || ':' || version AS ref FROM artifacts"
+                " JOIN artifact_blobs ON artifact = number WHERE artifact_blobs.digest = ?"
+                " ORDER BY number",
+                (digest,),
+            )
+            return tuple(row["ref"] for row in rows)
 
     def _known(self, prefix: str) -> set[str]:
         with self._database.read() as connection:

@@ -1,0 +1,190 @@
+"""The local provider's own client: a home and everything in it."""
+
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar, cast
+
+import msgspec
+
+from moorage.errors import InvalidRequestError
+from moorage.plugin import Clock, SystemClock
+
+from ._artifacts import Artifacts
+from ._blobs import BlobStore, Collected, Damage
+from ._database import Database
+from ._errors import translated
+from ._home import Home
+from ._logs import Logs
+from ._secrets import Secrets
+from ._settings import LocalSettings
+
+T = TypeVar("T")
+
+
+class Usage(NamedTuple):
+    """How much a home holds."""
+
+    artifacts: int
+    """How many artifacts."""
+
+    blobs: int
+    """How many different contents they have."""
+
+    size_bytes: int
+    """Size of these contents, each counted once."""
+
+    free_bytes: int
+    """Room left on the disk that the home lies on."""
+
+
+class Client:
+    """A home of the local provider, for what is not portable.
+
+    The home is opened, and made if it is not there, when something of it is first asked for.
+    Threads may share a client.
+
+    Attributes:
+        settings: What it was made with, defaults filled in.
+    """
+
+    def __init__(
+        self,
+        home: str | os.PathLike[str] | None = None,
+        *,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> None:
+        """Describe the home; nothing is read or written yet.
+
+        Args:
+            home: Its directory; by default `moorage/local` in the user's data directory.
+            clock: The time.
+            settings: The other keys of a profile.
+
+        Raises:
+            InvalidRequestError: There is no such setting, or its value cannot be used.
+        """
+        if home is not None:
+            settings["home"] = Path(home)
+        try:
+            self.settings = msgspec.convert(settings, LocalSettings, dec_hook=_instance)
+        except msgspec.ValidationError as exc:
+            raise InvalidRequestError(
+                f"a setting of the local provider is wrong: {exc}",
+                hint="`moorage providers show local` lists the settings",
+            ) from exc
+        self._clock = clock or SystemClock()
+        self._mutex = threading.RLock()
+        self._parts: dict[type, Any] = {}
+        self._stack = contextlib.ExitStack()
+
+    @classmethod
+    def of(cls, settings: LocalSettings, clock: Clock) -> Self:
+        """Return a client with settings that have been checked."""
+        client = cls(clock=clock)
+        client.settings = settings
+        return client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def home(self) -> Path:
+        """The directory."""
+        return self._home.path
+
+    @property
+    def id(self) -> str:
+        """The home's own, made at its creation."""
+        return self._home.id
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Its artifacts."""
+        return self._part(Artifacts, lambda: Artifacts(self._home, self._database, self._clock))
+
+    @property
+    def logs(self) -> Logs:
+        """The logs of its deployments and jobs."""
+        return self._part(Logs, lambda: Logs(self._home, self._database))
+
+    @property
+    def secrets(self) -> Secrets:
+        """Its secrets."""
+        return self._part(Secrets, lambda: Secrets(self._home, self._database, self._clock))
+
+    def usage(self) -> Usage:
+        """Return how much the home holds."""
+        with translated("look at the disk"):
+            free = shutil.disk_usage(self.home).free
+        with self._database.read() as connection:
+            artifacts = connection.execute("SELECT count(*) FROM artifacts").fetchone()[0]
+            blobs, size = connection.execute(
+                "SELECT count(*), coalesce(sum(size_bytes), 0) FROM blobs"
+            ).fetchone()
+        return Usage(artifacts, blobs, size, free)
+
+    def collect(self) -> Collected:
+        """Remove content that no artifact has, and what killed processes left behind.
+
+        Deleting an artifact does so for its own content, and a push after one that was killed; it
+        is never needed, and always safe.
+        """
+        with translated("collect content that nothing refers to"):
+            return self._blobs.collect()
+
+    def verify(self) -> Iterator[Damage]:
+        """Read all content and yield what is damaged; pushing the same again repairs it."""
+        with translated("verify the stored content"):
+            yield from self._blobs.verify()
+
+    def close(self) -> None:
+        """Release every file and thread; may be called twice."""
+        with self._mutex:
+            self._stack.close()
+            self._parts.clear()
+
+    @property
+    def _home(self) -> Home:
+        return self._part(Home, lambda: Home(self.settings.home or default_home()))
+
+    @property
+    def _database(self) -> Database:
+        return self._part(Database, lambda: self._stack.enter_context(Database(self._home)))
+
+    @property
+    def _blobs(self) -> BlobStore:
+        return self._part(BlobStore, lambda: BlobStore(self._home, self._database))
+
+    def _part(self, kind: type[T], make: Callable[[], T]) -> T:
+        with self._mutex:
+            if kind not in self._parts:
+                self._parts[kind] = make()
+            return cast("T", self._parts[kind])
+
+
+def default_home() -> Path:
+    """Return where the home is if nobody says otherwise."""
+    import platformdirs
+
+    return platformdirs.user_data_path("moorage", appauthor=False) / "local"
+
+
+def _instance(wanted: type, given: object) -> object:
+    if isinstance(given, wanted):
+        return given
+    msg = f"Expected `{wanted.__name__}`, got `{type(given).__name__}`"
+    raise msgspec.ValidationError(msg)
