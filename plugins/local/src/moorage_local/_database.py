@@ -70,10 +70,11 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             updated_at INTEGER NOT NULL
         ) WITHOUT ROWID
         """,
-        # -- deployments (owner: `_deployments`) ---------------------------------------------
-        # `spec`, `artifact`, `running` and `deleting` are what is wanted; `generation` grows with
-        # each change of them. The rest is what the agent found and did. An artifact that a
-        # deployment wants cannot be deleted.
+        # -- deployments (owner: `_deployment_records`) --------------------------------------
+        # `spec`, `artifact`, `wanted`, `running` and `deleting` are what is wanted; `generation`
+        # grows with each change of them. The rest is what the agent found and did; `observed` is
+        # the generation that it is done with. An artifact that a deployment wants cannot be
+        # deleted.
         """
         CREATE TABLE deployments (
             name TEXT PRIMARY KEY,
@@ -81,12 +82,15 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             generation INTEGER NOT NULL,
             spec TEXT NOT NULL,             -- DeploymentSpec
             artifact INTEGER NOT NULL REFERENCES artifacts (number),
+            wanted INTEGER NOT NULL,        -- number of the revision that shall serve
             running INTEGER NOT NULL,
             deleting INTEGER NOT NULL DEFAULT 0,
+            observed INTEGER NOT NULL DEFAULT 0,
             state TEXT NOT NULL,
+            phase TEXT NOT NULL,            -- the state in this provider's own words
             message TEXT NOT NULL DEFAULT '',
             revision INTEGER,               -- number of the one that serves
-            port INTEGER,                   -- of the gateway, stable
+            port INTEGER NOT NULL UNIQUE,   -- of the gateway, stable
             created_at INTEGER NOT NULL,
             updated_at INTEGER NOT NULL
         )
@@ -99,20 +103,26 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             id TEXT PRIMARY KEY,
             deployment TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
             number INTEGER NOT NULL,
-            generation INTEGER NOT NULL,
             spec TEXT NOT NULL,             -- DeploymentSpec
             artifact INTEGER REFERENCES artifacts (number) ON DELETE SET NULL,
             artifact_digest TEXT NOT NULL,
-            state TEXT NOT NULL,
-            message TEXT NOT NULL DEFAULT '',
-            unit TEXT,
-            port INTEGER,
+            message TEXT NOT NULL DEFAULT '',   -- why it failed
+            unit TEXT,                      -- that it runs as, or ran as last
             created_at INTEGER NOT NULL,
-            updated_at INTEGER NOT NULL,
             UNIQUE (deployment, number)
         )
         """,
         "CREATE INDEX revisions_by_artifact ON revisions (artifact)",
+        # What became of each generation, for those who wait for it.
+        """
+        CREATE TABLE changes (
+            deployment TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            generation INTEGER NOT NULL,
+            state TEXT NOT NULL,            -- OperationState
+            message TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (deployment, generation)
+        ) WITHOUT ROWID
+        """,
         # -- units: what runs under the supervisor (owners: `_deployments`, `_jobs`) ---------
         # Processes are stored as `ProcessIdentity` writes itself. A negative exit code is a signal.
         """
