@@ -161,8 +161,28 @@ class App:
         if not click.confirm(question, err=True):
             raise click.Abort
 
-    def ask_secret(self, question: str) -> str:
+    def ask(self, question: str) -> str:
+        """Ask for a value.
+
+        Raises:
+            click.UsageError: There is nobody to ask.
+        """
+        if not self.interactive:
+            from ._failure import UsageFailure
+
+            raise UsageFailure(
+                f"a value is missing, and there is no terminal to ask for it: {question}",
+                hint="write KEY=VALUE",
+            )
+        answer: str = click.prompt(question, err=True)
+        return answer
+
+    def ask_secret(self, question: str, *, optional: bool = False) -> str:
         """Ask for a value that is not shown while it is typed.
+
+        Args:
+            question: What is asked for.
+            optional: Whether to take no answer for an answer.
 
         Raises:
             click.UsageError: There is nobody to ask.
@@ -174,7 +194,13 @@ class App:
                 f"a secret value is missing, and there is no terminal to ask for it: {question}",
                 hint="pass it on standard input or in a file; `--help` says how",
             )
-        answer: str = click.prompt(question, hide_input=True, err=True)
+        answer: str = click.prompt(
+            question,
+            hide_input=True,
+            err=True,
+            default="" if optional else None,
+            show_default=False,
+        )
         return answer
 
 

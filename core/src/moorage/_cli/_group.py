@@ -69,6 +69,7 @@ class Group(click.Group):
         self,
         *args: Any,
         sections: Mapping[str, Mapping[str, Entry]] | None = None,
+        default: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Make the group.
@@ -76,15 +77,28 @@ class Group(click.Group):
         Args:
             *args: See `click.Group`.
             sections: Tables of commands, under the headings that the help shows them.
+            default: The command that runs where none is named.
             **kwargs: See `click.Group`.
         """
         kwargs["context_settings"] = {**_HELP_NAMES, **(kwargs.get("context_settings") or {})}
         super().__init__(*args, **kwargs)
         self.params = [*self.params, *_common_options()]
+        self.invoke_without_command = default is not None
+        self.no_args_is_help = default is None
+        self._default = default
         self._sections = sections or {}
         self._entries = {
             name: entry for table in self._sections.values() for name, entry in table.items()
         }
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named, or the default one."""
+        result = super().invoke(ctx)
+        if ctx.invoked_subcommand is None and self._default is not None:
+            command = self.get_command(ctx, self._default)
+            assert command is not None  # noqa: S101  # the group was made with it
+            return ctx.invoke(command)
+        return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help."""

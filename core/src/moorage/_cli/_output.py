@@ -133,6 +133,17 @@ class Output:
         else:
             self.data({key: text})
 
+    def lines(self, key: str, texts: Sequence[str]) -> None:
+        """Write some texts: one a line, or a list where the format has lists."""
+        if self.format in {"table", "wide", "name"}:
+            for text in texts:
+                self.line(text)
+        elif self.format == "jsonl":
+            for text in texts:
+                self.data({key: text})
+        else:
+            self.data([{key: text} for text in texts])
+
     def deleted(self, noun: str, name: str) -> None:
         """Tell that something is gone."""
         if self.format == "name":
