@@ -37,7 +37,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "Done.",
     ExitCode.FAILED: "Failed: the provider refused, the operation ended badly, or there is a bug.",
     ExitCode.USAGE: "Wrong usage: an option, an argument or a value is not valid.",
-    ExitCode.NOT_FOUND: "Not found: there is no such artifact, deployment, job, secret or profile.",
+    ExitCode.NOT_FOUND: "Not found: there is no such artifact, deployment, job or secret.",
     ExitCode.ACCESS: "Authentication, permission, configuration or provider package is wrong.",
     ExitCode.RETRYABLE: "Failed for now: the same command may succeed later.",
     ExitCode.UNSUPPORTED: "The provider cannot do this; nothing was sent.",

@@ -7,7 +7,7 @@ import click
 from ._app import App
 from ._group import command, pass_app
 from ._operation import finish, wait_options
-from .deploy import DEPLOYMENT
+from .deployments import DEPLOYMENT
 from .jobs import JOB
 
 
