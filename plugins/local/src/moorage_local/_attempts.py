@@ -5,6 +5,7 @@ was killed. Whoever comes first decides, in one transaction.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,13 +16,38 @@ import msgspec
 from ._database import stamp
 from ._unit import Unit, UnitEnd, UnitStatus
 
+INPUT = "input.json"
+"""The file that the function's input comes from, in the job's directory."""
+
 RESULT = "result.json"
-"""The file that the function's result comes to."""
+"""The file that the function's result comes to, in the run's directory."""
 
 LONGEST_PAUSE_S = 60.0
 """The longest wait before a job is run again."""
 
 _ERROR = "error.json"
+
+
+class JobLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a home allows its jobs; each job keeps the limits that it was submitted with."""
+
+    at_once: int = max(2, min(8, os.cpu_count() or 2))
+    """A job is started only while fewer than this many run."""
+
+    kept: int = 1000
+    """How many jobs that have ended are kept, with their logs and results."""
+
+    output_bytes: int = 16 * 1024 * 1024
+    """The largest result, as JSON."""
+
+    stop_timeout: float = 10.0
+    """Seconds between asking a job to end and killing it."""
+
+    log_segment_bytes: int = 8 * 1024 * 1024
+    """Size at which a segment of a job's log is finished."""
+
+    log_segments: int = 8
+    """How many segments of a job's log are kept."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,13 +102,13 @@ def settle(connection: sqlite3.Connection, unit: Unit, outcome: Outcome) -> None
     ).fetchone()
     if row is None:
         return
-    now = stamp(datetime.now(UTC))
     if outcome.succeeded:
         output = f"{Path(unit.result).parent.name}/{RESULT}"
-        _finish(connection, unit.owner, "succeeded", "", output, now)
+        finish(connection, unit.owner, "succeeded", output=output)
     elif row["cancelling"]:
-        _finish(connection, unit.owner, "cancelled", "was cancelled", None, now)
+        finish(connection, unit.owner, "cancelled", message="was cancelled")
     elif row["attempts"] <= row["retries"]:
+        now = stamp(datetime.now(UTC))
         connection.execute(
             "UPDATE jobs SET state = 'queued', phase = 'waiting', unit = NULL, message = ?,"
             " not_before = ?, updated_at = ? WHERE id = ?",
@@ -94,17 +120,19 @@ def settle(connection: sqlite3.Connection, unit: Unit, outcome: Outcome) -> None
             ),
         )
     else:
-        _finish(connection, unit.owner, "failed", outcome.message, None, now)
+        finish(connection, unit.owner, "failed", message=outcome.message)
 
 
-def _finish(
+def finish(
     connection: sqlite3.Connection,
     job_id: str,
     state: str,
-    message: str,
-    output: str | None,
-    now: int,
+    *,
+    message: str = "",
+    output: str | None = None,
 ) -> None:
+    """Write down the end of a job."""
+    now = stamp(datetime.now(UTC))
     connection.execute(
         "UPDATE jobs SET state = ?, phase = ?, message = ?, output = ?, artifact = NULL,"
         " finished_at = ?, updated_at = ? WHERE id = ?",

@@ -151,6 +151,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             submission TEXT UNIQUE,
             spec TEXT NOT NULL,             -- JobSpec without its input, resolved
             handler TEXT NOT NULL,
+            limits TEXT NOT NULL,           -- JobLimits that the submitter's settings set
             artifact INTEGER REFERENCES artifacts (number),
             artifact_digest TEXT NOT NULL,
             state TEXT NOT NULL,

@@ -146,6 +146,7 @@ class _Runner:
                 output.event(ended.message)
             output.close()
         self._record(ended, secrets)
+        self._poke()
         if ended.end is UnitEnd.STOPPED:
             return 0
         if ended.exit_code is None:
@@ -235,6 +236,17 @@ class _Runner:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(1.0)
+
+    def _poke(self) -> None:
+        """Tell the agent, so that it need not look all the time."""
+        if not self._unit.poke:
+            return
+        import socket  # only here, when time no longer matters
+
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            connection.connect(self._unit.poke)
+            connection.sendall(b"wake\n")
 
 
 class _Ended(msgspec.Struct, frozen=True):

@@ -73,6 +73,9 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     time_limit: float | None = None
     """Seconds that it may run; `None` lets it run for ever."""
 
+    poke: str = ""
+    """A Unix socket; it is written to when the end has been recorded."""
+
 
 class UnitEnd(enum.StrEnum):
     """Why a unit ended."""
