@@ -162,6 +162,10 @@ class Config:
             used = None
         return tuple(self._summary(name, used) for name in self._user.names)
 
+    def written(self, profile: str) -> Mapping[str, Any]:
+        """Return what the user's file itself says of a profile, references as they stand there."""
+        return self._user.table(profile)
+
     def writer(self) -> "ConfigWriter":
         """Return what changes the user's file.
 

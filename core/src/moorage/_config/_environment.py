@@ -6,6 +6,7 @@
 | `MOORAGE_PROVIDER` | the provider, without a profile or of one that names none |
 | `MOORAGE_CONFIG` | the path of the user's file |
 | `MOORAGE_PLUGINS` | which provider packages are loaded (read elsewhere) |
+| `MOORAGE_STATE_DIR` | where providers keep their state (read elsewhere) |
 | `MOORAGE_<KEY>` | a setting, whatever the profile |
 | `MOORAGE_PROFILES__<NAME>__<KEY>` | a setting of one profile, or its `provider` |
 
@@ -24,7 +25,9 @@ from ..errors import ConfigError
 PREFIX = "MOORAGE_"
 PROFILES_PREFIX = "MOORAGE_PROFILES__"
 
-RESERVED = frozenset({"CONFIG", "PLUGINS", "PROFILE", "PROFILES", "PROVIDER", "EXTENDS"})
+RESERVED = frozenset(
+    {"CONFIG", "EXTENDS", "PLUGINS", "PROFILE", "PROFILES", "PROVIDER", "STATE_DIR"}
+)
 """What follows `MOORAGE_` in the variables that are not settings."""
 
 _NAME = re.compile(r"[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*")

@@ -70,9 +70,12 @@ def user_file_path(variables: Mapping[str, str]) -> Path | None:
         return Path(os.path.abspath(os.path.expanduser(named)))  # noqa: PTH100, PTH111  # keeps `..` and links as the system reads them
     import platformdirs
 
-    directory = Path(platformdirs.user_config_dir("moorage", appauthor=False))
-    # Without HOME and without an entry in the user database the path stays relative, and would
-    # then mean something in the current directory, which may be anybody's.
+    # Without HOME and without an entry in the user database some versions raise, and some give a
+    # relative path, which would mean a file of the current directory.
+    try:
+        directory = Path(platformdirs.user_config_dir("moorage", appauthor=False))
+    except RuntimeError:
+        return None
     return directory / USER_FILE_NAME if directory.is_absolute() else None
 
 
@@ -152,7 +155,7 @@ def _read(path: Path, *, skips_closed: bool = False) -> tuple[bytes, os.stat_res
     except OSError as exc:
         if exc.errno in _ABSENT:
             return None
-        if exc.errno == errno.EACCES and skips_closed and not os.access(path.parent, os.X_OK):
+        if skips_closed and exc.errno == errno.EACCES and _is_closed(path.parent):
             return None
         raise _unreadable(path, exc) from exc
     try:
@@ -179,6 +182,14 @@ def _read(path: Path, *, skips_closed: bool = False) -> tuple[bytes, os.stat_res
         raise _unreadable(path, exc) from exc
     finally:
         os.close(handle)
+
+
+def _is_closed(directory: Path) -> bool:
+    try:
+        os.stat(f"{directory}/.")  # noqa: PTH116  # a Path drops the dot, which asks to enter
+    except PermissionError:
+        return True
+    return False
 
 
 def _unreadable(path: Path, exc: OSError) -> ConfigError:
