@@ -1,6 +1,7 @@
 """What a provider package imports, and with `moorage.errors` all that it imports from moorage."""
 
 from .._app import read_app
+from .._app import read_app
 from .._artifact import Artifact, ArtifactKind, ArtifactRef, ArtifactState
 from .._capability import Capabilities, Support, SupportLevel
 from .._clock import Clock, SystemClock
@@ -89,6 +90,7 @@ __all__ = [
     "SystemClock",
     "clean_url",
     "hookimpl",
+    "read_app",
     "read_app",
     "setting",
 ]
