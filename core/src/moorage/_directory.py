@@ -1,0 +1,156 @@
+"""A directory that is read and written without ever leaving it.
+
+Every part of a path is opened relative to the descriptor of the one before and never through a
+symbolic link, so that nobody who swaps a directory for a link meanwhile leads a read or a write
+elsewhere.
+"""
+
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+Parts = tuple[str, ...]
+"""A path relative to the directory, as the names on disk; `()` is the directory itself."""
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_MOST_LINKS = 40
+
+
+class LinkError(Exception):
+    """A symbolic link leads where it must not; the message says where, to be read after "leads"."""
+
+
+class Directory:
+    """An open directory. Its methods raise plain `OSError`s."""
+
+    def __init__(self, path: Path) -> None:
+        # The directory itself may be named through a link: it is what the caller asked for.
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._descriptor)
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """What tells it from any other directory, whatever its name is."""
+        found = os.fstat(self._descriptor)
+        return found.st_dev, found.st_ino
+
+    def open_directory(self, parts: Parts) -> int:
+        """Return a descriptor of a directory in it, which the caller closes."""
+        descriptor = os.dup(self._descriptor)
+        for part in parts:
+            inner = self._opened(part, _READ | os.O_DIRECTORY, descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        return descriptor
+
+    def open_file(self, parts: Parts) -> int:
+        """Return a descriptor to read a file in it, which the caller closes.
+
+        It does not wait for the other end of a pipe; whether it is a regular file is for the
+        caller to see.
+        """
+        return self._at(parts, _READ | os.O_NONBLOCK)
+
+    def create_file(self, parts: Parts) -> int:
+        """Return a descriptor to write a file that did not exist, which the caller closes."""
+        return self._at(parts, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT | os.O_EXCL)
+
+    def make_directory(self, parts: Parts) -> None:
+        """Make a directory and those around it; those that exist are left as they are."""
+        for length in range(1, len(parts) + 1):
+            parent = self.open_directory(parts[: length - 1])
+            try:
+                os.mkdir(parts[length - 1], 0o755, dir_fd=parent)
+            except FileExistsError:
+                pass
+            finally:
+                os.close(parent)
+
+    def make_link(self, parts: Parts, target: str) -> None:
+        """Make a symbolic link."""
+        parent = self.open_directory(parts[:-1])
+        try:
+            os.symlink(target, parts[-1], dir_fd=parent)
+        finally:
+            os.close(parent)
+
+    def stat(self, parts: Parts) -> os.stat_result:
+        """Look at something in it; at a link itself, not at what it leads to."""
+        if not parts:
+            return os.fstat(self._descriptor)
+        parent = self.open_directory(parts[:-1])
+        try:
+            return os.stat(parts[-1], dir_fd=parent, follow_symlinks=False)
+        finally:
+            os.close(parent)
+
+    def resolve(self, parts: Parts) -> tuple[Parts, os.stat_result]:
+        """Follow a link in it, and the links that this leads to.
+
+        Returns:
+            The path without any link, and what is there.
+
+        Raises:
+            LinkError: It leads out of the directory, even if back in again, or nowhere.
+        """
+        reached: Parts = ()
+        ahead = list(parts[::-1])
+        followed = 0
+        while ahead:
+            part = ahead.pop()
+            if part in {"", "."}:
+                continue
+            if part == "..":
+                if not reached:
+                    raise LinkError("out of the directory")
+                reached = reached[:-1]
+                continue
+            try:
+                found = self.stat((*reached, part))
+            except (FileNotFoundError, NotADirectoryError) as exc:
+                raise LinkError(f"to {'/'.join((*reached, part))!a}, where nothing is") from exc
+            if not stat.S_ISLNK(found.st_mode):
+                reached = (*reached, part)
+                continue
+            followed += 1
+            if followed > _MOST_LINKS:
+                raise LinkError("in a circle")
+            target = self._target((*reached, part))
+            if target.startswith("/"):
+                raise LinkError(f"to {target!a}, which is absolute")
+            ahead.extend(target.split("/")[::-1])
+        return reached, self.stat(reached)
+
+    def _target(self, parts: Parts) -> str:
+        parent = self.open_directory(parts[:-1])
+        try:
+            return os.readlink(parts[-1], dir_fd=parent)
+        finally:
+            os.close(parent)
+
+    def _at(self, parts: Parts, flags: int) -> int:
+        parent = self.open_directory(parts[:-1])
+        try:
+            return os.open(parts[-1], flags, 0o644, dir_fd=parent)
+        finally:
+            os.close(parent)
+
+    @staticmethod
+    def _opened(part: str, flags: int, parent: int) -> int:
+        try:
+            return os.open(part, flags, dir_fd=parent)
+        except OSError:
+            os.close(parent)
+            raise
