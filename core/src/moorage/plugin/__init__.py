@@ -1,7 +1,6 @@
 """What a provider package imports, and with `moorage.errors` all that it imports from moorage."""
 
 from .._app import read_app
-from .._app import read_app
 from .._artifact import Artifact, ArtifactKind, ArtifactRef, ArtifactState
 from .._capability import Capabilities, Support, SupportLevel
 from .._clock import Clock, SystemClock
@@ -90,7 +89,6 @@ __all__ = [
     "SystemClock",
     "clean_url",
     "hookimpl",
-    "read_app",
     "read_app",
     "setting",
 ]
