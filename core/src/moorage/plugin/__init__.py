@@ -1,6 +1,6 @@
 """What a provider package imports, and with `moorage.errors` all that it imports from moorage."""
 
-from .._app import read_app
+from .._app import AppManifest, JobEntry, ServiceEntry, read_app
 from .._artifact import Artifact, ArtifactKind, ArtifactRef, ArtifactState
 from .._capability import Capabilities, Support, SupportLevel
 from .._clock import Clock, SystemClock
@@ -16,7 +16,7 @@ from .._log_record import LogLevel, LogPage, LogQuery, LogRecord, LogTarget
 from .._page import Page
 from .._redaction import Redactor, SecretValue, clean_url
 from .._secret import Secret, SecretState
-from .._source import AppManifest, Source, SourceFile
+from .._source import ExcludedPath, Source, SourceFile, open_source
 from ._driver import (
     ArtifactDriver,
     ArtifactPush,
@@ -55,8 +55,10 @@ __all__ = [
     "DeploymentSpec",
     "DeploymentState",
     "Driver",
+    "ExcludedPath",
     "Job",
     "JobDriver",
+    "JobEntry",
     "JobSpec",
     "JobState",
     "LogDriver",
@@ -79,6 +81,7 @@ __all__ = [
     "SecretDriver",
     "SecretState",
     "SecretValue",
+    "ServiceEntry",
     "Settings",
     "Source",
     "SourceFile",
@@ -89,6 +92,7 @@ __all__ = [
     "SystemClock",
     "clean_url",
     "hookimpl",
+    "open_source",
     "read_app",
     "setting",
 ]
