@@ -159,7 +159,9 @@ def _make(workspace: Mapping[str, object], wanted: Mapping[str, str]) -> None:
     if uv:
         _make_with_uv(uv)
     else:
-        _make_with_pip(members(workspace))
+        if not kept:
+            _make_with_venv()
+        _install_with_pip(members(workspace), first=not kept)
 
     unfinished = STAMP.with_suffix(".tmp")
     unfinished.write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
@@ -198,7 +200,7 @@ def _make_with_uv(uv: str) -> None:
     )
 
 
-def _make_with_pip(editable: Sequence[Path]) -> None:
+def _make_with_venv() -> None:
     try:
         import ensurepip  # noqa: F401  # Debian and Ubuntu ship it apart from Python
         import venv  # noqa: F401  # the same
@@ -208,15 +210,19 @@ def _make_with_pip(editable: Sequence[Path]) -> None:
             "package, or uv, or name another Python: make PYTHON=/path/to/python3"
         ) from error
     _run([sys.executable, "-m", "venv", str(VENV)], os.environ)
+
+
+def _install_with_pip(editable: Sequence[Path], *, first: bool) -> None:
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check"]
     environment = _pip_environment(pip)
     # The lock is complete, so pip need not look for dependencies; Python compiles what it uses.
     install = [*pip, "install", "--quiet", "--no-input", "--no-compile", "--no-deps"]
     locked = [*install, "--require-hashes", "--requirement"]
-    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as pip_alone:
-        pip_alone.write(_locked_pip())
-        pip_alone.flush()
-        _run([*locked, pip_alone.name], environment)  # twice as fast as the one in older Pythons
+    if first:  # the pip that came with Python is half as fast as the locked one
+        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as pip_alone:
+            pip_alone.write(_locked_pip())
+            pip_alone.flush()
+            _run([*locked, pip_alone.name], environment)
     _run([*locked, str(REQUIREMENTS)], environment)
     build = [*install, "--no-index", "--no-build-isolation"]
     _run([*build, *(f"--editable={member}" for member in editable)], environment)

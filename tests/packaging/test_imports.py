@@ -13,8 +13,12 @@ from packaging.requirements import Requirement
 Members = dict[str, dict[str, Any]]
 
 
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _distribution(requirement: str) -> str:
-    return re.sub(r"[-_.]+", "-", Requirement(requirement).name).lower()
+    return _normal(Requirement(requirement).name)
 
 
 def _imports(path: Path) -> Iterator[tuple[str, int]]:
@@ -44,9 +48,9 @@ def test_every_import_is_declared(members: Members, root: Path) -> None:
             )  # the structs of moorage.plugin are msgspec's, so it comes along
         for path in sorted((root / member / "src").rglob("*.py")):
             for name, line in _imports(path):
-                if name in sys.stdlib_module_names:
+                if name in sys.stdlib_module_names or name == "_typeshed":  # type checkers' own
                     continue
-                if declared.isdisjoint(map(_distribution, providers.get(name, [name]))):
+                if declared.isdisjoint(map(_normal, providers.get(name, [name]))):
                     undeclared.append(f"{path.relative_to(root)}:{line} imports {name}")
 
     assert undeclared == []
@@ -59,7 +63,7 @@ def test_declared_dependencies_are_used(members: Members, root: Path) -> None:
     for member, project in members.items():
         sources = sorted((root / member / "src").rglob("*.py"))
         used = {
-            _distribution(distribution)
+            _normal(distribution)
             for path in sources
             for name, _ in _imports(path)
             for distribution in providers.get(name, [name])
