@@ -21,10 +21,10 @@ from moorage.plugin import (
     JobSpec,
     JobState,
     Page,
-    read_app,
 )
 
 from . import _attempts, _processes, _unit
+from ._apps import find_app
 from ._attempts import INPUT, JobLimits
 from ._database import Database, moment, stamp
 from ._disk import write_atomically
@@ -150,29 +150,26 @@ class Jobs:
 
     def _handler(self, spec: JobSpec, artifact: sqlite3.Row) -> str:
         """Return the function behind an entry point."""
-        content = None
-        if artifact["kind"] == ArtifactKind.APP and artifact["file_name"] is None:
-            content = self._workdirs.read(artifact["digest"], "moorage.toml")
-        if content is None:
-            what = "a bento" if artifact["kind"] == ArtifactKind.APP else f"a {artifact['kind']}"
+        what = f"artifact {spec.artifact}"
+        if artifact["kind"] != ArtifactKind.APP or artifact["file_name"] is not None:
             raise InvalidRequestError(
-                f"artifact {spec.artifact} is {what} and has no entry points",
+                f"{what} is a {artifact['kind']}, which has no entry points",
                 hint="a job runs a function that an app names under [jobs] in its moorage.toml",
                 fields={"entrypoint": "the artifact has none"},
             )
-        jobs = read_app(content, f"moorage.toml of artifact {spec.artifact}").jobs
+        manifest = find_app(self._workdirs, artifact["digest"], what).manifest
+        jobs = manifest.jobs if manifest is not None else {}
         if spec.entrypoint not in jobs:
             near = difflib.get_close_matches(spec.entrypoint, jobs, n=1)
             raise InvalidRequestError(
-                f"artifact {spec.artifact} has no entry point {spec.entrypoint!r}"
+                f"{what} has no entry point {spec.entrypoint!r}"
                 + (f"; did you mean {near[0]!r}?" if near else ""),
                 hint=f"it has {', '.join(sorted(jobs))}"
                 if jobs
-                else "its moorage.toml has no [jobs.NAME]",
+                else "its moorage.toml names none under [jobs]",
                 fields={"entrypoint": "unknown"},
             )
-        handler: str = jobs[spec.entrypoint].handler
-        return handler
+        return jobs[spec.entrypoint].handler
 
     def _insert(
         self,

@@ -20,9 +20,10 @@ from pathlib import Path
 import msgspec
 
 from moorage.errors import MoorageError, NotFoundError
-from moorage.plugin import JobSpec, read_app
+from moorage.plugin import JobSpec
 
 from . import _attempts, _job_main, _processes, _unit
+from ._apps import find_app, variables
 from ._attempts import INPUT, LONGEST_PAUSE_S, RESULT, JobLimits, Outcome
 from ._database import Database, stamp
 from ._environments import BuildCancelledError, BuildError, Environments
@@ -256,8 +257,8 @@ class Scheduler:
         limits = msgspec.json.decode(row["limits"], type=JobLimits)
         spec = msgspec.json.decode(row["spec"], type=JobSpec)
         digest = row["artifact_digest"]
+        app = find_app(self._workdirs, digest, f"artifact {spec.artifact}")
         app_directory = self._workdirs.ensure(digest)
-        app = read_app((app_directory / "moorage.toml").read_bytes(), "moorage.toml")
         log = LogWriter(
             self._home.job(job_id) / "logs",
             source="build",
@@ -291,8 +292,7 @@ class Scheduler:
             ),
             cwd=str(app_directory),
             env={
-                "PATH": environment.search_path(os.environ.get("PATH", os.defpath)),
-                **environment.variables,
+                **variables(environment, os.environ.get("PATH", os.defpath)),
                 **spec.env,
                 "MOORAGE_JOB": job_id,
                 "MOORAGE_JOB_ATTEMPT": str(attempt),
