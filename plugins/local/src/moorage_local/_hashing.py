@@ -11,7 +11,7 @@ Advance = Callable[[int], None]
 
 CHUNK_BYTES = 1 << 20
 
-_BUFFERS = 4
+_BUFFERS = 8
 
 
 def copy(
