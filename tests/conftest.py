@@ -33,8 +33,12 @@ _FOREIGN_NAMES = frozenset(
         "FORCE_COLOR",
         "HTTPS_PROXY",
         "HTTP_PROXY",
+        "MAKEFLAGS",
+        "MAKELEVEL",
+        "MFLAGS",
         "NO_COLOR",
         "NO_PROXY",
+        "PYTHON",
         "PYTHONPATH",
         "VIRTUAL_ENV",
     }

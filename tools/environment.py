@@ -99,13 +99,12 @@ def members(workspace: Mapping[str, object] | None = None) -> list[Path]:
 def _description(workspace: Mapping[str, object]) -> dict[str, str]:
     """Describe all that the environment depends on; a stamp holds the same description."""
     inputs = [
-        ROOT / "pyproject.toml",
         ROOT / "uv.lock",
         REQUIREMENTS,
         Path(__file__),
         *(member / "pyproject.toml" for member in members(workspace)),
     ]
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(json.dumps(workspace, sort_keys=True).encode())
     for path in inputs:
         digest.update(f"{path.relative_to(ROOT)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
