@@ -153,14 +153,14 @@ def test_probabilities(iris: Modules) -> None:
 
 def solve(matrix: list[list[float]], right: list[float]) -> list[float]:
     """Solve linear equations by Cramer's rule."""
-    whole = determinant(matrix)
-    return [
-        determinant(
-            [[*row[:k], value, *row[k + 1 :]] for row, value in zip(matrix, right, strict=True)]
-        )
-        / whole
-        for k in range(len(right))
+    replaced = [
+        [
+            [*row[:column], value, *row[column + 1 :]]
+            for row, value in zip(matrix, right, strict=True)
+        ]
+        for column in range(len(right))
     ]
+    return [determinant(other) / determinant(matrix) for other in replaced]
 
 
 def determinant(matrix: list[list[float]]) -> float:
