@@ -243,7 +243,8 @@ def _flattened(table: Mapping[Any, Any], prefix: str) -> list[tuple[str, Any]]:
 def _wrong(field: SettingField, candidate: Candidate, exc: msgspec.ValidationError) -> ConfigError:
     match = _REASON.fullmatch(str(exc))
     what, path = (match["what"], match["path"]) if match else (str(exc), None)
-    what = what[:1].lower() + what[1:].replace("`object`", "`table`")
+    what = (what[:1].lower() + what[1:]).replace("`object`", "`table`")
+    what = what.replace("object ", "table ", 1) if what.startswith("object ") else what
     inner = (path or "").removeprefix("$")
     choices = _choices(field.type)
     return ConfigError(
