@@ -103,7 +103,7 @@ def test_all_members_carry_one_version(wheels: dict[str, Path]) -> None:
 def test_wheels_hold_the_package_and_nothing_else(
     wheels: dict[str, Path], members: Members, root: Path
 ) -> None:
-    """Each wheel holds one typed package with its licence, every module of it, and no more."""
+    """Each wheel holds one typed package with its licence, every file of it, and no more."""
     licence = (root / "LICENSE").read_bytes()
     for member, wheel in wheels.items():
         package = _package(members[member])
@@ -111,11 +111,15 @@ def test_wheels_hold_the_package_and_nothing_else(
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()
             (included,) = (archive.read(n) for n in names if n.endswith("licenses/LICENSE"))
-        sources = (root / member / "src").rglob("*.py")
-        expected = {path.relative_to(root / member / "src").as_posix() for path in sources}
+        source = root / member / "src"
+        expected = {
+            path.relative_to(source).as_posix()
+            for path in source.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
         assert {n.split("/")[0].split("-")[0] for n in names} == {package}
         assert f"{package}/py.typed" in names
-        assert {n for n in names if n.endswith(".py")} == expected
+        assert {n for n in names if ".dist-info/" not in n} == expected
         assert included == licence
 
 
@@ -181,9 +185,16 @@ def test_each_installs_alone_and_imports(
             env=machine,
             check=False,
         )
+        version = subprocess.run(
+            [environment / "bin" / "moorage", "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert imported.stderr == ""
         assert imported.stdout.split() == modules
         assert checked.returncode == 0
+        assert version.stdout == f"moorage {_metadata(wheel)['Version']}\n"
 
 
 _IMPORT_EACH = """
