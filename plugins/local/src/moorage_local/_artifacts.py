@@ -196,9 +196,7 @@ class Artifacts:
             NotFoundError: It is gone already.
             ConflictError: A deployment uses it, or a job that has not ended.
         """
-        with translated(f"delete artifact {artifact.ref}"), self._home.scratch("delete"):
-            # Killed before the content is removed, it leaves the scratch directory behind, which
-            # makes the next push collect what has no owner.
+        with translated(f"delete artifact {artifact.ref}"), self._blobs.unfinished("delete"):
             with self._database.write() as connection:
                 row = _by_id(connection, artifact)
                 user = connection.execute(_USERS, {"number": row["number"]}).fetchone()

@@ -24,9 +24,11 @@ from ._home import Home
 LOCK = "blobs"
 """Shared by writers that publish, exclusive to removal."""
 
-_ASIDE = ".damaged"
 TURN_S = 300.0
 """How long one waits for the other; a collection of very many blobs may take this long."""
+
+_PATIENCE_S = 5.0  # for what somebody else can do later
+_ASIDE = ".damaged"
 
 
 class Collected(NamedTuple):
@@ -92,7 +94,7 @@ class BlobStore:
 
         Where others keep the lock for long it does nothing: a later `collect` does it.
         """
-        with contextlib.suppress(UnavailableError), self._home.lock(LOCK, timeout=5.0):
+        with contextlib.suppress(UnavailableError), self._home.lock(LOCK, timeout=_PATIENCE_S):
             candidates = set(digests)
             with self._database.write() as connection:
                 for digest in candidates:
@@ -114,20 +116,20 @@ class BlobStore:
         wanted = set(digests)
         if not wanted:
             return
-        with contextlib.suppress(MoorageError), self._home.lock(LOCK, timeout=5.0):
+        with contextlib.suppress(MoorageError), self._home.lock(LOCK, timeout=_PATIENCE_S):
             with self._database.read() as connection:
                 unknown = {d for d in wanted if not row_exists(connection, d)}
             for digest in unknown:
                 self.path(digest).unlink(missing_ok=True)
 
-    def collect(self) -> Collected:
+    def collect(self, *, timeout: float = TURN_S) -> Collected:
         """Remove every blob that nothing refers to, and what killed writers left behind.
 
         It waits for writers that are about to publish, and they for it.
         """
-        self._home.sweep()
         count = size = 0
-        with self._home.lock(LOCK, timeout=TURN_S):
+        with self.unfinished("collect"), self._home.lock(LOCK, timeout=timeout):
+            self._home.sweep()
             with self._database.write() as connection:
                 connection.execute(
                     "DELETE FROM blobs WHERE NOT EXISTS"
@@ -144,9 +146,22 @@ class BlobStore:
         return Collected(count, size)
 
     def tidy(self) -> None:
-        """Clear up after writers that were killed, if there are any; cheap where there are none."""
-        if self._home.sweep():
-            self.collect()
+        """Clear up after writers that were killed, if there are any; cheap where there are none.
+
+        Where others keep the lock for long it does nothing: a later one does it.
+        """
+        if self._home.has_stale_scratch():
+            with contextlib.suppress(UnavailableError):
+                self.collect(timeout=_PATIENCE_S)
+
+    @contextlib.contextmanager
+    def unfinished(self, purpose: str) -> Iterator[None]:
+        """Leave a mark, should the process be killed inside, that makes the next `tidy` collect."""
+        with contextlib.ExitStack() as stack:
+            # Where there is no room for a mark, making some is what matters.
+            with contextlib.suppress(OSError):
+                stack.enter_context(self._home.scratch(purpose))
+            yield
 
     def verify(self) -> Iterator[Damage]:
         """Read every blob, and yield and set aside those that are not what they were."""

@@ -15,13 +15,16 @@ from moorage.errors import InvalidRequestError
 from moorage.plugin import Clock, SystemClock
 
 from ._artifacts import Artifacts
+from ._attempts import JobLimits
 from ._blobs import BlobStore, Collected, Damage
 from ._database import Database
 from ._errors import translated
 from ._home import Home
+from ._jobs import Jobs
 from ._logs import Logs
 from ._secrets import Secrets
 from ._settings import LocalSettings
+from ._supervisor import Supervisor
 
 T = TypeVar("T")
 
@@ -122,6 +125,26 @@ class Client:
         return self._part(Logs, lambda: Logs(self._home, self._database))
 
     @property
+    def jobs(self) -> Jobs:
+        """Its jobs."""
+        return self._part(
+            Jobs,
+            lambda: Jobs(
+                self._home,
+                self._database,
+                self._supervisor,
+                self._clock,
+                JobLimits(
+                    at_once=self.settings.max_jobs,
+                    kept=self.settings.kept_jobs,
+                    stop_timeout=self.settings.stop_timeout,
+                    log_segment_bytes=self.settings.log_segment_bytes,
+                    log_segments=self.settings.log_segments,
+                ),
+            ),
+        )
+
+    @property
     def secrets(self) -> Secrets:
         """Its secrets."""
         return self._part(Secrets, lambda: Secrets(self._home, self._database, self._clock))
@@ -164,6 +187,13 @@ class Client:
     @property
     def _database(self) -> Database:
         return self._part(Database, lambda: self._stack.enter_context(Database(self._home)))
+
+    @property
+    def _supervisor(self) -> Supervisor:
+        return self._part(
+            Supervisor,
+            lambda: Supervisor(self._home, idle_timeout=self.settings.idle_timeout),
+        )
 
     @property
     def _blobs(self) -> BlobStore:

@@ -142,7 +142,11 @@ class Home:
         Args:
             purpose: Begins its name, for whoever looks into `tmp`.
         """
-        directory, descriptor = self._claim(purpose)
+        descriptor = None
+        while descriptor is None:  # a sweep may be faster in between
+            directory = self.tmp / f"{purpose}-{uuid.uuid4().hex}"
+            directory.mkdir(mode=0o700)
+            descriptor = _claim(directory)
         try:
             yield directory
         finally:
@@ -150,31 +154,22 @@ class Home:
             shutil.rmtree(directory, ignore_errors=True)
             os.close(descriptor)
 
-    def sweep(self) -> tuple[str, ...]:
-        """Remove scratch directories whose process is gone, and return their names."""
-        swept = []
-        for directory in sorted(self.tmp.iterdir()):
-            # One without a lock file was just made, or its removal was cut short: a look at its
-            # age would be a guess, and making the file here lets its maker notice and start over.
-            descriptor = None
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                (directory / _LOCK).touch(mode=0o600)
-                descriptor = try_lock(directory / _LOCK)
+    def has_stale_scratch(self) -> bool:
+        """Whether there is a scratch directory whose process is gone."""
+        for directory in self.tmp.iterdir():
+            descriptor = _claim(directory)
+            if descriptor is not None:
+                os.close(descriptor)
+                return True
+        return False
+
+    def sweep(self) -> None:
+        """Remove scratch directories whose process is gone."""
+        for directory in self.tmp.iterdir():
+            descriptor = _claim(directory)
             if descriptor is not None:
                 shutil.rmtree(directory, ignore_errors=True)
                 os.close(descriptor)
-                swept.append(directory.name)
-        return tuple(swept)
-
-    def _claim(self, purpose: str) -> tuple[Path, int]:
-        while True:
-            directory = self.tmp / f"{purpose}-{uuid.uuid4().hex}"
-            directory.mkdir(mode=0o700)
-            with contextlib.suppress(FileNotFoundError):  # a sweep was faster; start over
-                (directory / _LOCK).touch(mode=0o600)
-                descriptor = try_lock(directory / _LOCK)
-                if descriptor is not None:
-                    return directory, descriptor
 
     def _check_directory(self) -> None:
         found = self.path.stat()
@@ -194,7 +189,7 @@ class Home:
             identity = json.loads(file.read_bytes())
             version, identifier = identity["version"], identity["id"]
             if not isinstance(version, int) or not isinstance(identifier, str):
-                raise TypeError  # noqa: TRY301  # handled like every other damage
+                raise TypeError  # handled like every other damage
         except FileNotFoundError:
             self._check_empty()
             return None
@@ -237,3 +232,16 @@ class Home:
         for name in _DIRECTORIES:
             if not (self.path / name).is_dir():
                 (self.path / name).mkdir(mode=0o700, exist_ok=True)
+
+
+def _claim(directory: Path) -> int | None:
+    """Lock a scratch directory, unless somebody has it or has removed it.
+
+    Whoever makes one and whoever sweeps do the same, so that one of the two gets it; the lock file
+    is made by the first to come.
+    """
+    try:
+        (directory / _LOCK).touch(mode=0o600)
+        return try_lock(directory / _LOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

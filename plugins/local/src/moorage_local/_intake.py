@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -100,13 +100,13 @@ class Intake:
         moved: list[str] = []
         try:
             with self._home.lock(LOCK, shared=True, timeout=TURN_S):
-                self._restore_collected()
-                for digest, file in self._waiting.items():
-                    if not self._has(digest, self._contents[digest].size_bytes):
-                        target = self._blobs.path(digest)
-                        target.parent.mkdir(mode=0o700, exist_ok=True)
-                        file.replace(target)
-                        moved.append(digest)
+                missing = self._missing()
+                self._restore(missing)
+                for digest in missing:
+                    target = self._blobs.path(digest)
+                    target.parent.mkdir(mode=0o700, exist_ok=True)
+                    self._waiting[digest].replace(target)
+                    moved.append(digest)
                 if moved:
                     parents = {self._blobs.path(digest).parent for digest in moved}
                     sync([*parents, self._home.blobs])
@@ -120,14 +120,21 @@ class Intake:
             self._blobs.retract(moved)
             raise
 
-    def _restore_collected(self) -> None:
+    def _missing(self) -> list[str]:
+        with self._database.read() as connection:
+            known = {digest for digest in self._contents if row_exists(connection, digest)}
+        return [
+            digest
+            for digest, content in self._contents.items()
+            if digest not in known or not self._blobs.has(digest, content.size_bytes)
+        ]
+
+    def _restore(self, missing: Iterable[str]) -> None:
         """Write what the store had when it was looked at, and has not any more."""
-        restored = []
-        for digest, content in self._contents.items():
-            if digest not in self._waiting and not self._has(digest, content.size_bytes):
-                self._waiting[digest] = self._write_again(content, digest)
-                restored.append(self._waiting[digest])
-        sync(restored)
+        restored = [digest for digest in missing if digest not in self._waiting]
+        for digest in restored:
+            self._waiting[digest] = self._write_again(self._contents[digest], digest)
+        sync([self._waiting[digest] for digest in restored])
 
     def _add_small(self, content: Content) -> str:
         with content.open() as stream:
