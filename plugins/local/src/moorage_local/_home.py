@@ -142,11 +142,11 @@ class Home:
         Args:
             purpose: Begins its name, for whoever looks into `tmp`.
         """
-        descriptor = None
-        while descriptor is None:  # a sweep may be faster in between
+        while True:
             directory = self.tmp / f"{purpose}-{uuid.uuid4().hex}"
             directory.mkdir(mode=0o700)
-            descriptor = _claim(directory)
+            if (descriptor := _claim(directory)) is not None:
+                break  # else a sweep was faster
         try:
             yield directory
         finally:
