@@ -1,0 +1,41 @@
+"""The HTTP client that provider packages are written on.
+
+It is light to import; urllib3 and ssl are loaded with the first request.
+"""
+
+from ._address import SignedUrl
+from ._auth import Auth, BasicAuth, HeaderAuth
+from ._cancellation import Cancellation
+from ._client import HttpClient
+from ._content import Content, Data, DigestedContent, FileContent, HandleContent, StreamContent
+from ._failure import Failure, Refine
+from ._options import HttpOptions, HttpSettings
+from ._query import Query, QueryStyle
+from ._request import RequestOptions
+from ._response import Response, ResponseStream
+from ._retry import RetryPolicy
+
+__all__ = [
+    "Auth",
+    "BasicAuth",
+    "Cancellation",
+    "Content",
+    "Data",
+    "DigestedContent",
+    "Failure",
+    "FileContent",
+    "HandleContent",
+    "HeaderAuth",
+    "HttpClient",
+    "HttpOptions",
+    "HttpSettings",
+    "Query",
+    "QueryStyle",
+    "Refine",
+    "RequestOptions",
+    "Response",
+    "ResponseStream",
+    "RetryPolicy",
+    "SignedUrl",
+    "StreamContent",
+]

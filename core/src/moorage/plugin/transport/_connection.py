@@ -1,0 +1,401 @@
+"""urllib3's pools and connections, taught deadlines, and cheaper heads of replies.
+
+This module imports urllib3, so that the others import it when they first need it.
+
+The target of a request reaches its connection beside urllib3's own arguments, because those turn
+up in urllib3's log and in its errors, where a signature must not be.
+"""
+
+import email.parser
+import email.policy
+import http.client
+import io
+import socket
+import ssl
+import threading
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.response import BaseHTTPResponse
+from urllib3.util import Retry, Timeout
+
+from ._exchange import Exchange
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_NO_RETRY = Retry(total=False, redirect=False)  # one object for all: making one takes its time
+_SEND_WHOLE_BYTES = 64 * 1024
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+_MAX_LINE_BYTES = 65536
+_MAX_HEADERS = 100
+_MAX_INTERIM_REPLIES = 16
+
+_SOCKET_OPTIONS = [
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),  # a peer that vanished is noticed even when idle
+]
+
+
+class _Current(threading.local):
+    """Which exchange this thread has on the wire."""
+
+    exchange: Exchange
+
+
+_current = _Current()
+
+
+class _ExchangeTimeout(Timeout):
+    """Stands where urllib3 wants a timeout; the exchange sets the socket's before each step."""
+
+    def clone(self) -> Timeout:
+        """Return the same object, which holds nothing."""
+        return self
+
+    def start_connect(self) -> float:
+        """Measure nothing."""
+        return 0.0
+
+
+_TIMEOUT = _ExchangeTimeout()
+
+
+def perform(
+    pool: urllib3.HTTPConnectionPool,
+    exchange: Exchange,
+    method: str,
+    shown: str,
+    headers: Mapping[str, str],
+    *,
+    pool_wait_s: float,
+) -> BaseHTTPResponse:
+    """Send a request and return the reply once its head is there.
+
+    The body is still on the connection, which goes back to the pool when it was read to its end
+    or when `release_conn` is called.
+
+    Args:
+        pool: Where the connection comes from.
+        exchange: The request, and what becomes of it.
+        method: In upper case.
+        shown: The target as urllib3 may log it.
+        headers: All but `Host`; `Content-Length` or `Transfer-Encoding` where there is a body.
+        pool_wait_s: Seconds to wait for a free connection.
+    """
+    _current.exchange = exchange
+    try:
+        return pool.urlopen(
+            method,
+            shown,
+            headers=headers,
+            retries=_NO_RETRY,
+            redirect=False,
+            assert_same_host=False,
+            timeout=_TIMEOUT,
+            pool_timeout=cast("int", pool_wait_s),  # the queue below takes fractions
+            preload_content=False,
+        )
+    finally:
+        del _current.exchange
+
+
+class _Reader(io.RawIOBase):
+    """The receiving side of a socket, which waits no longer than its exchange allows."""
+
+    def __init__(self, connection: socket.socket, exchange: Exchange) -> None:
+        # It keeps the descriptor open after the connection let go of the socket.
+        self._file = connection.makefile("rb", buffering=0)
+        self._socket = connection
+        self._exchange = exchange
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        self._socket.settimeout(self._exchange.patience())
+        return self._socket.recv_into(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._file.close()
+
+
+class _Receiver:
+    """Stands for a socket where `http.client` asks for a file to read from."""
+
+    __slots__ = ("_exchange", "_socket")
+
+    def __init__(self, connection: socket.socket, exchange: Exchange) -> None:
+        self._socket = connection
+        self._exchange = exchange
+
+    def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002  # it is always "rb"
+        """Return what is read from."""
+        return io.BufferedReader(_Reader(self._socket, self._exchange))
+
+
+class Headers(http.client.HTTPMessage):
+    """The headers of a reply.
+
+    Attributes:
+        framing: The few that tell where the body ends, by lower-case name. Looking one up in the
+            message takes as long as parsing it.
+    """
+
+    def __init__(self, policy: email.policy.Policy = email.policy.compat32) -> None:
+        super().__init__(policy)
+        self.framing: dict[str, str] = {}
+
+
+class Reply(http.client.HTTPResponse):
+    """A reply whose head is parsed by a loop instead of the e-mail parser.
+
+    The parser of the standard library takes a fifth of a small call. What it must be right about
+    beyond `name: value` lines is rare, so that the lines then go to it.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        debuglevel: int = 0,
+        method: str | None = None,
+        url: str | None = None,
+    ) -> None:
+        receiver = _Receiver(sock, _current.exchange)
+        super().__init__(cast("socket.socket", receiver), debuglevel, method, url)
+
+    def begin(self) -> None:
+        """Read the head, past all interim replies.
+
+        Raises:
+            http.client.HTTPException: It is not a head of HTTP/1.
+        """
+        if self.headers is not None:
+            return
+        for _ in range(_MAX_INTERIM_REPLIES):
+            version, status, reason = self._read_status()
+            lines = _header_lines(self.fp)
+            if not 100 <= status < 200 or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                break
+        else:
+            msg = f"more than {_MAX_INTERIM_REPLIES} interim replies"
+            raise http.client.HTTPException(msg)
+        self.code = self.status = status
+        self.reason = reason.strip()
+        if not version.startswith("HTTP/1."):
+            raise http.client.UnknownProtocol(version)
+        self.version = 10 if version == "HTTP/1.0" else 11
+        self.headers = self.msg = message = parse_header_lines(lines)
+        self.chunked = message.framing.get("transfer-encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        kept = message.framing.get("connection", "").lower()
+        self.will_close = "close" in kept if self.version == 11 else "keep-alive" not in kept
+        self.length = None if self.chunked else _length(message.framing.get("content-length"))
+        if status in {204, 304} or 100 <= status < 200 or self._method == "HEAD":
+            self.length = 0
+        if not self.chunked and self.length is None:
+            self.will_close = True  # the end of the connection is the end of the body
+
+
+class _Exchanging(HTTPConnection):
+    """What both kinds of connection do for an exchange."""
+
+    response_class = Reply
+    _exchange: Exchange
+
+    def connect(self) -> None:
+        """Connect within the time of the exchange."""
+        self._exchange = _current.exchange
+        super().connect()
+
+    def _new_conn(self) -> socket.socket:
+        """Connect to the first address that answers; the time allowed covers all of them."""
+        exchange = self._exchange
+        try:
+            addresses = socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM)
+        except OSError as exc:
+            raise NameResolutionError(self.host, self, cast("socket.gaierror", exc)) from exc
+        except UnicodeError as exc:
+            msg = f"{self.host!r} is not a host name"
+            raise NewConnectionError(self, msg) from exc
+        failure: OSError = OSError("the host has no address")
+        for family, kind, protocol, _, address in addresses:
+            connection = socket.socket(family, kind, protocol)
+            try:
+                for option in _SOCKET_OPTIONS:
+                    connection.setsockopt(*option)
+                connection.settimeout(exchange.patience())
+                exchange.attach(connection)
+                connection.connect(address)
+                connection.settimeout(exchange.patience())
+            except OSError as exc:
+                connection.close()
+                failure = exc
+            else:
+                return connection
+        if isinstance(failure, TimeoutError):
+            msg = f"no connection to {self.host} in time"
+            raise ConnectTimeoutError(self, msg) from failure
+        raise NewConnectionError(self, str(failure)) from failure
+
+    def request(  # type: ignore[override]  # urllib3's differs from `http.client`'s, and so ours
+        self,
+        method: str,
+        url: str,  # noqa: ARG002  # what may be shown; the exchange has what is sent
+        body: Any = None,  # noqa: ARG002  # the exchange has it
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        """Send the request of the exchange."""
+        exchange = self._exchange = _current.exchange
+        if self.sock is None:
+            self.connect()
+        exchange.attach(self.sock)
+        exchange.left = True
+        blocks = cast("Iterable[bytes] | None", exchange.blocks())  # of views, too, which it can
+        super().request(method, exchange.target, blocks, headers, **options)
+
+    def putheader(self, header: str | bytes, *values: Any) -> None:
+        """Add a header without another check: each was checked when the request was made."""
+        value = values[0]
+        if isinstance(header, str) and isinstance(value, str):
+            self._output(f"{header}: {value}".encode("latin-1"))  # type: ignore[attr-defined]  # typeshed leaves it out
+        else:  # `http.client` adds the host as bytes
+            super().putheader(cast("str", header), *values)
+
+    def send(self, data: Any) -> None:
+        """Send bytes; time runs out only while none is taken."""
+        if self.sock is None:
+            self.connect()
+        exchange = self._exchange
+        if len(data) <= _SEND_WHOLE_BYTES:
+            self.sock.settimeout(exchange.patience())
+            self.sock.sendall(data)
+            return
+        rest = memoryview(data)
+        while rest:
+            self.sock.settimeout(exchange.patience())
+            rest = rest[self.sock.send(rest) :]
+
+
+class PlainConnection(_Exchanging):
+    """A connection without TLS."""
+
+
+class TlsConnection(_Exchanging, HTTPSConnection):
+    """A connection with TLS."""
+
+    def connect(self) -> None:
+        """Connect; the handshake can be cut, too."""
+        self._spare: socket.socket | None = None
+        try:
+            super().connect()
+        finally:
+            if self._spare is not None:
+                self._spare.close()
+
+    def _new_conn(self) -> socket.socket:
+        connection = super()._new_conn()
+        # The TLS layer takes the descriptor away from this object; a copy can still be shut down.
+        self._spare = connection.dup()
+        self._exchange.attach(self._spare)
+        return connection
+
+
+class PlainPool(urllib3.HTTPConnectionPool):
+    """Connections to one origin without TLS."""
+
+    ConnectionCls = PlainConnection
+
+
+class TlsPool(urllib3.HTTPSConnectionPool):
+    """Connections to one origin with TLS."""
+
+    ConnectionCls = TlsConnection
+
+
+def pool_manager(
+    *,
+    context: ssl.SSLContext | None,
+    max_connections: int,
+    proxy: str | None = None,
+    proxy_authorization: str | None = None,
+) -> urllib3.PoolManager:
+    """Return urllib3's manager with the pools of this module.
+
+    Args:
+        context: For TLS; `None` where only plain connections are made.
+        max_connections: To one origin.
+        proxy: URL of the proxy to use, without user name.
+        proxy_authorization: What the proxy wants to see.
+    """
+    options: dict[str, Any] = {
+        "maxsize": max_connections,
+        "block": True,
+        "retries": _NO_RETRY,
+        "ssl_context": context,
+    }
+    manager: urllib3.PoolManager
+    if proxy is None:
+        manager = urllib3.PoolManager(**options)
+    else:
+        headers = {"Proxy-Authorization": proxy_authorization} if proxy_authorization else {}
+        manager = urllib3.ProxyManager(
+            proxy, proxy_headers=headers, proxy_ssl_context=context, **options
+        )
+    manager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
+    return manager
+
+
+def parse_header_lines(lines: list[bytes]) -> Headers:
+    """Return the headers of these lines, which still have their line ends."""
+    message = Headers()
+    framing = message.framing
+    for line in lines:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if not colon or not name or name[-1] in " \t" or name[0] in " \t":
+            break  # a folded or a malformed line
+        value = value.strip(" \t\r\n")
+        message.set_raw(name, value)
+        lowered = name.lower()
+        if lowered in _FRAMING:
+            framing.setdefault(lowered, value)
+    else:
+        return message
+    text = b"".join(lines).decode("latin-1")
+    message = email.parser.Parser(_class=Headers).parsestr(text)
+    message.framing = {name: str(message[name]) for name in _FRAMING if name in message}
+    return message
+
+
+def _header_lines(file: io.BufferedIOBase) -> list[bytes]:
+    lines: list[bytes] = []
+    while True:
+        line = file.readline(_MAX_LINE_BYTES + 1)
+        if line in {b"\r\n", b"\n"}:
+            return lines
+        if not line:
+            msg = "the connection ended within the head of the reply"
+            raise http.client.RemoteDisconnected(msg)
+        if len(line) > _MAX_LINE_BYTES:
+            msg = "header line"
+            raise http.client.LineTooLong(msg)
+        lines.append(line)
+        if len(lines) > _MAX_HEADERS:
+            msg = f"more than {_MAX_HEADERS} headers"
+            raise http.client.HTTPException(msg)
+
+
+def _length(value: str | None) -> int | None:
+    if not value:
+        return None
+    try:
+        length = int(value)
+    except ValueError:
+        return None
+    return length if length >= 0 else None

@@ -1,0 +1,106 @@
+"""One request on the wire."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+from ._content import Content
+from ._deadline import Deadline
+
+
+class SourceFailed(Exception):  # noqa: N818  # it carries an error out of the sender, and is never seen
+    """The body could not be read to its end. It is no `OSError`, which would be the network's."""
+
+
+class Exchange:
+    """One attempt: what the connection must know of it, and what it finds out.
+
+    Attributes:
+        target: What stands in the request line.
+        deadline: When the call must be over.
+        connect_s: Seconds for a connection to be made.
+        idle_s: Seconds without a byte in either direction.
+        left: Whether a byte of the request may have left this machine.
+        sent_bytes: How much of the body was handed to the connection.
+        source_error: Why the body could not be read.
+        aborted: Whether somebody ended it.
+    """
+
+    __slots__ = (
+        "_connecting",
+        "_socket",
+        "aborted",
+        "connect_s",
+        "content",
+        "deadline",
+        "idle_s",
+        "left",
+        "sent_bytes",
+        "source_error",
+        "target",
+    )
+
+    def __init__(
+        self,
+        content: Content | None,
+        deadline: Deadline,
+        *,
+        connect_s: float,
+        idle_s: float,
+    ) -> None:
+        self.target = ""
+        self.content = content
+        self.deadline = deadline
+        self.connect_s = connect_s
+        self.idle_s = idle_s
+        self.left = False
+        self.sent_bytes = 0
+        self.source_error: Exception | None = None
+        self.aborted = False
+        self._connecting: Deadline | None = None
+        self._socket: socket.socket | None = None
+
+    def patience(self) -> float:
+        """Return the seconds that the next step on the socket may wait.
+
+        Raises:
+            TimeoutError: The time is over.
+        """
+        if self.left:
+            return self.deadline.bound(self.idle_s)
+        if self._connecting is None:
+            self._connecting = self.deadline.within(self.connect_s)
+        return self._connecting.bound(self.connect_s)
+
+    def attach(self, connection: socket.socket) -> None:
+        """Tell on which socket it goes on.
+
+        Raises:
+            ConnectionAbortedError: It was ended before.
+        """
+        self._socket = connection
+        if self.aborted:
+            msg = "ended before it began"
+            raise ConnectionAbortedError(msg)
+
+    def abort(self) -> None:
+        """End it now, whatever it waits for; may be called from any thread."""
+        self.aborted = True
+        connection = self._socket
+        if connection is not None:
+            # `SSLSocket.shutdown` would take the TLS state away from under the thread that reads.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def blocks(self) -> Iterator[bytes | memoryview] | None:
+        """Return the body piece by piece; `None` where there is no body."""
+        return None if self.content is None else self._blocks(self.content)
+
+    def _blocks(self, content: Content) -> Iterator[bytes | memoryview]:
+        try:
+            for block in content.blocks():
+                yield block
+                self.sent_bytes += len(block)
+        except Exception as exc:
+            self.source_error = exc
+            raise SourceFailed from exc
