@@ -5,7 +5,6 @@ was killed. Whoever comes first decides, in one transaction.
 """
 
 import json
-import os
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -31,8 +30,8 @@ _ERROR = "error.json"
 class JobLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a home allows its jobs; each job keeps the limits that it was submitted with."""
 
-    at_once: int = max(2, min(8, os.cpu_count() or 2))
-    """A job is started only while fewer than this many run."""
+    at_once: int = 4
+    """How many run at the same time; the job that was submitted last says so for all."""
 
     kept: int = 1000
     """How many jobs that have ended are kept, with their logs and results."""

@@ -45,9 +45,9 @@ class LocalDriver:
         return self._client.logs
 
     @property
-    def jobs(self) -> JobDriver | None:
+    def jobs(self) -> JobDriver:
         """Jobs."""
-        return None
+        return self._client.jobs
 
     @property
     def secrets(self) -> SecretDriver:

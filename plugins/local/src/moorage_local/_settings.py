@@ -28,6 +28,12 @@ class LocalSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=T
         int, msgspec.Meta(ge=1, le=1000), setting("How many jobs run at the same time.")
     ] = 4
 
+    kept_jobs: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=1_000_000),
+        setting("How many jobs that have ended are kept, with their logs and results."),
+    ] = 1000
+
     health_timeout: Annotated[
         float,
         msgspec.Meta(gt=0, le=86_400),
