@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from ..errors import MoorageError, TimedOutError
+from ..errors import AuthenticationError, MoorageError, NotFoundError, Retry, TimedOutError
 from ._app import Terminated
 from ._exit_codes import ExitCode, exit_code
 
@@ -80,7 +80,7 @@ def describe(error: BaseException, app: "App") -> tuple[dict[str, Any], ExitCode
         about.update(
             code=error.code,
             message=error.message,
-            hint=error.hint,
+            hint=error.hint or _usual_hint(error),
             provider=error.provider or about["provider"],
             request_id=error.request_id,
             retry=error.retry.value,
@@ -109,6 +109,21 @@ def describe(error: BaseException, app: "App") -> tuple[dict[str, Any], ExitCode
         return about, ExitCode.FAILED
     about.update(message=f"{type(error).__name__}: {error}", hint=_BUG)
     return about, ExitCode.FAILED
+
+
+def _usual_hint(error: MoorageError) -> str | None:
+    """Return what to do about an error whose author did not say."""
+    if isinstance(error, NotFoundError):
+        noun = (error.resource or "").partition("/")[0]
+        if noun in {"artifact", "deployment", "job", "secret"}:
+            return f"`moorage {noun}s list` shows what there is"
+    if isinstance(error, AuthenticationError):
+        return "`moorage login` stores new credentials"
+    if error.retry is Retry.UNKNOWN_OUTCOME:
+        return "its outcome is not known: look at what exists before you try again"
+    if error.retry in {Retry.SAFE, Retry.EXHAUSTED}:
+        return "nothing was changed: try again later"
+    return None
 
 
 def resume_hint(token: str) -> str:

@@ -201,17 +201,19 @@ def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> Non
         setattr(ctx.ensure_object(App).options, parameter.name, value)
 
 
-def _complete_profile(
+def complete_profile(
     _ctx: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
+    """Complete the name of a profile."""
     from ._completion import profiles
 
     return profiles(incomplete)
 
 
-def _complete_provider(
+def complete_provider(
     _ctx: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
+    """Complete the name of a provider."""
     from ._completion import providers
 
     return providers(incomplete)
@@ -224,14 +226,14 @@ def _common_options() -> list[CommonOption]:
             ["--profile"],
             metavar="NAME",
             help="Profile to use; `moorage profiles list` shows them.",
-            shell_complete=_complete_profile,
+            shell_complete=complete_profile,
             **shared,
         ),
         CommonOption(
             ["--provider"],
             metavar="NAME",
             help="Provider to use, with the profile's or the default settings.",
-            shell_complete=_complete_provider,
+            shell_complete=complete_provider,
             **shared,
         ),
         CommonOption(

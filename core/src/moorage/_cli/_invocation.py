@@ -1,5 +1,6 @@
 """One run of the command, from its words to its exit code."""
 
+import io
 import os
 import signal
 import sys
@@ -24,22 +25,23 @@ def invoke(words: Sequence[str]) -> int:
         from click.shell_completion import shell_complete
 
         return shell_complete(root, {}, "moorage", COMPLETE_VARIABLE, instruction)
+    _open_streams()
     app = App()
     try:
         with _termination():
-            return _run(words, app)
-    except BrokenPipeError:
-        # Whoever read the output has gone. What is still buffered must not fail again at exit.
-        _discard_output()
-        return 141
-    except BaseException as error:  # noqa: BLE001  # the last resort: it is told and becomes an exit code
-        from ._failure import report
-
-        parsed = app.options
-        output = parsed.output if parsed.output != "table" else wanted_output(words)
-        code = report(error, app, output=output, debug=parsed.debug or "--debug" in words)
-        _flush_or_discard()
-        return code
+            # Reported before anything is closed: a token can be made of an open connection only.
+            try:
+                return _run(words, app)
+            except BrokenPipeError:
+                # Whoever read the output has gone.
+                _discard_output()
+                return 141
+            except BaseException as error:  # noqa: BLE001  # the last resort: all become exit codes
+                return _report(error, words, app)
+            finally:
+                app.close()
+    except BaseException as error:  # noqa: BLE001  # raised while the rest was cleaned up
+        return _report(error, words, app)
 
 
 def _run(words: Sequence[str], app: App) -> int:
@@ -54,9 +56,20 @@ def _run(words: Sequence[str], app: App) -> int:
             raise
         click.echo(error.message, err=True)
         code = 2
-    finally:
-        app.close()
     sys.stdout.flush()
+    return code
+
+
+def _report(error: BaseException, words: Sequence[str], app: App) -> int:
+    from ._failure import report
+
+    parsed = app.options
+    output = parsed.output if parsed.output != "table" else wanted_output(words)
+    code = report(error, app, output=output, debug=parsed.debug or "--debug" in words)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _discard_output()
     return code
 
 
@@ -101,11 +114,22 @@ def _termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _flush_or_discard() -> None:
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        _discard_output()
+def _open_streams() -> None:
+    """Make stdout and stderr fit to be written to, whatever the process was started with."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # until the end
+    if sys.stdout is None:
+        # It takes nothing, so that data is not lost in silence.
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
+    elif isinstance(sys.stdout.buffer, io.RawIOBase):
+        # With PYTHONUNBUFFERED, Python drops the rest of a write that a pipe takes a part of.
+        sys.stdout = open(  # noqa: SIM115  # until the end
+            sys.stdout.fileno(),
+            "w",
+            encoding=sys.stdout.encoding,
+            errors=sys.stdout.errors,
+            closefd=False,
+        )
 
 
 def _discard_output() -> None:

@@ -7,7 +7,7 @@ import click
 from ._app import App
 from ._credentials import ask_setting, stored_credentials
 from ._failure import UsageFailure
-from ._group import group, pass_app
+from ._group import complete_profile, group, pass_app
 from ._output import View
 from ._parameters import Pair, mapping
 from ._text import cell
@@ -36,7 +36,7 @@ def list_(app: App) -> None:
 
 
 @profiles.command("show")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_profile)
 @pass_app
 def show(app: App, name: str | None) -> None:
     """Show the settings of profile NAME, or of the selected one, credentials masked."""
@@ -55,7 +55,7 @@ def show(app: App, name: str | None) -> None:
 
 
 @profiles.command("explain", examples=("moorage profiles explain staging",))
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_profile)
 @pass_app
 def explain(app: App, name: str | None) -> None:
     """Show where each setting of profile NAME comes from, and what it beat.
@@ -87,9 +87,14 @@ def explain(app: App, name: str | None) -> None:
         "moorage profiles create staging --provider bentocloud token='{ env = \"BENTO_TOKEN\" }'",
     ),
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_profile)
 @click.argument("settings", metavar="[KEY=VALUE]...", nargs=-1, type=Pair())
-@click.option("--extends", metavar="PROFILE", help="Take what it does not say from this profile.")
+@click.option(
+    "--extends",
+    metavar="PROFILE",
+    shell_complete=complete_profile,
+    help="Take what it does not say from this profile.",
+)
 @pass_app
 def create(
     app: App, name: str, settings: tuple[tuple[str, str], ...], *, extends: str | None
@@ -119,7 +124,7 @@ def create(
         "moorage profiles set staging token       # asks for it, and stores it as login does",
     ),
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_profile)
 @click.argument("settings", metavar="KEY[=VALUE]...", nargs=-1, required=True)
 @pass_app
 def set_(app: App, name: str, settings: tuple[str, ...]) -> None:
@@ -139,7 +144,7 @@ def set_(app: App, name: str, settings: tuple[str, ...]) -> None:
 
 
 @profiles.command("unset")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_profile)
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 @pass_app
 def unset(app: App, name: str, keys: tuple[str, ...]) -> None:
@@ -153,7 +158,7 @@ def unset(app: App, name: str, keys: tuple[str, ...]) -> None:
 
 
 @profiles.command("use", examples=("moorage profiles use staging",))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_profile)
 @pass_app
 def use(app: App, name: str) -> None:
     """Use profile NAME where nothing else is asked for."""
@@ -162,7 +167,7 @@ def use(app: App, name: str) -> None:
 
 
 @profiles.command("delete")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_profile)
 @click.option("--missing-ok", is_flag=True, help="It is fine if there is none.")
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 @pass_app

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._app import App
-from ._group import group, pass_app
+from ._group import complete_provider, group, pass_app
 from ._output import View, builtins
 from ._text import cell
 
@@ -45,7 +45,7 @@ def list_(app: App) -> None:
 
 
 @providers.command("show", examples=("moorage providers show local",))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_provider)
 @pass_app
 def show(app: App, name: str) -> None:
     """Show what provider NAME can do, how well, and what its profiles can set.
