@@ -263,6 +263,18 @@ def test_bad_options_are_refused_before_any_request(options: dict[str, object], 
     assert not world.requests
 
 
+@pytest.mark.parametrize("call", ["deploy", "create", "plan", "update"])
+def test_unknown_options_are_refused(call: str) -> None:
+    """A misspelt option is refused with the one that was meant, even at its default."""
+    world = World()
+    names = ("iris",) if call == "update" else ("iris", "iris:1")
+
+    with pytest.raises(TypeError, match="did you mean 'replicas'"):
+        getattr(open_memory(world).deployments, call)(*names, replica=None)
+
+    assert not world.requests
+
+
 @given(st.text())
 def test_names_are_portable_or_refused(name: str) -> None:
     """Any text is either a name that every provider can hold, or refused before any request."""

@@ -1,19 +1,16 @@
 """Deploying, changing, calling and removing deployments."""
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
-from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, cast, final
-from urllib.parse import urlsplit
+from typing import Any, Literal, Unpack, cast, final
 
 import msgspec
 
 from . import _binding
 from ._artifact import Artifact, ArtifactRef, check_name, check_version, shown
-from ._artifacts import AnyRef, as_ref, check_labels, settled
+from ._artifacts import AnyRef, as_ref, settled
+from ._call_request import UNSET, call_request
 from ._deployment import (
-    CallRequest,
     Change,
     Deployment,
     DeploymentSpec,
@@ -21,9 +18,9 @@ from ._deployment import (
     Plan,
     Reply,
 )
-from ._environment import check_env, is_text
+from ._deployment_options import SpecOptions, check_options, given_options
 from ._listing import Listing
-from ._operations import Operation, check_timeout, finished
+from ._operations import Operation, finished
 from ._page import Page
 from ._session import Session
 from .errors import (
@@ -35,23 +32,19 @@ from .errors import (
     Retry,
     UnsupportedError,
 )
-from .plugin._driver import CancellingDriver, OperationState, PromotingDriver, Step
+from .plugin._driver import (
+    CancellingDriver,
+    DeploymentDriver,
+    OperationState,
+    PromotingDriver,
+    Step,
+)
 
-if TYPE_CHECKING:
-    from typing import Literal
-
-    Unset = msgspec.UnsetType
-
-UNSET: Final = msgspec.UNSET
-"""An option of `update` that was not given, and so is left as it is."""
 
 AnyDeployment = Deployment | str
 """A deployment, or its name."""
 
 _ATTEMPTS = 4
-_METHOD = re.compile(r"[A-Z]{1,20}")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 # Where each state leads for somebody who waits for the given one. What stands in neither set is
 # on its way.
@@ -87,15 +80,7 @@ class Deployments:
         self,
         name: str,
         artifact: AnyRef,
-        *,
-        env: Mapping[str, str] | None = None,
-        secrets: Iterable[str] = (),
-        instance_type: str | None = None,
-        replicas: int | None = None,
-        min_replicas: int | None = None,
-        max_replicas: int | None = None,
-        labels: Mapping[str, str] | None = None,
-        options: Mapping[str, Any] | None = None,
+        **options: Unpack[SpecOptions],
     ) -> Operation[Deployment]:
         """Create a deployment, or replace the one of that name without a failed request.
 
@@ -105,14 +90,9 @@ class Deployments:
         Args:
             name: The deployment's.
             artifact: What it runs; the latest version where the reference names none.
-            env: Environment variables.
-            secrets: Names of stored secrets, whose values become environment variables.
-            instance_type: The provider's name of the machine for each replica.
-            replicas: How many run.
-            min_replicas: Fewest, where the provider scales.
-            max_replicas: Most, where the provider scales.
-            labels: Words for the reader's own use.
-            options: What only this provider knows.
+            options: What the deployment shall be: any of `env`, `secrets`, `instance_type`,
+                `replicas`, `min_replicas`, `max_replicas`, `labels` and `options`, with the
+                meaning that they have in `DeploymentSpec`.
 
         Returns:
             The operation; its `result` is the deployment once it serves.
@@ -122,10 +102,7 @@ class Deployments:
             NotFoundError: There is no such artifact or secret.
             UnsupportedError: The provider lacks one of the options.
         """
-        options_ = _options(
-            env, secrets, instance_type, replicas, min_replicas, max_replicas, labels, options
-        )
-        spec = self._spec("deployments.deploy", name, artifact, options_)
+        spec = self._spec("deployments.deploy", name, artifact, options)
         return self._settle_races(
             "deployments.deploy", name, lambda: (spec, self._find(name)), spec
         )
@@ -134,64 +111,42 @@ class Deployments:
         self,
         name: str,
         artifact: AnyRef,
-        *,
-        env: Mapping[str, str] | None = None,
-        secrets: Iterable[str] = (),
-        instance_type: str | None = None,
-        replicas: int | None = None,
-        min_replicas: int | None = None,
-        max_replicas: int | None = None,
-        labels: Mapping[str, str] | None = None,
-        options: Mapping[str, Any] | None = None,
+        **options: Unpack[SpecOptions],
     ) -> Operation[Deployment]:
         """Create a deployment; as `deploy`, and a name that exists is refused.
 
         Raises:
             AlreadyExistsError: There is a deployment of that name.
         """
-        options_ = _options(
-            env, secrets, instance_type, replicas, min_replicas, max_replicas, labels, options
-        )
-        spec = self._spec("deployments.create", name, artifact, options_)
+        spec = self._spec("deployments.create", name, artifact, options)
         return self._apply("deployments.create", spec, None)
 
     def update(
         self,
         name: str,
         *,
-        artifact: "AnyRef | Unset" = UNSET,
-        env: "Mapping[str, str] | Unset" = UNSET,
-        secrets: "Iterable[str] | Unset" = UNSET,
-        instance_type: "str | Unset | None" = UNSET,
-        replicas: "int | Unset | None" = UNSET,
-        min_replicas: "int | Unset | None" = UNSET,
-        max_replicas: "int | Unset | None" = UNSET,
-        labels: "Mapping[str, str] | Unset" = UNSET,
-        options: "Mapping[str, Any] | Unset" = UNSET,
+        artifact: AnyRef | None = None,
+        **changes: Unpack[SpecOptions],
     ) -> Operation[Deployment]:
         """Change some options of a deployment, without a failed request; the others stay.
 
-        A mapping or a list that is given replaces the whole one.
+        A mapping or a list that is given replaces the whole one, and `None` gives an option back to
+        the provider.
+
+        Args:
+            name: Which deployment.
+            artifact: What it shall run from now on; `None` leaves it.
+            changes: The options to change, as in `deploy`.
 
         Raises:
             NotFoundError: There is no such deployment.
             UnsupportedError: The provider lacks one of the options, or does not tell what is set.
         """
         check_name(name, "deployment")
-        changes: dict[str, Any] = {
-            "env": env,
-            "secrets": secrets,
-            "instance_type": instance_type,
-            "replicas": replicas,
-            "min_replicas": min_replicas,
-            "max_replicas": max_replicas,
-            "labels": labels,
-            "options": options,
-        }
-        changes = _checked({key: value for key, value in changes.items() if value is not UNSET})
-        _binding.check(self._session.capabilities, "deployments.update", changes)
-        if artifact is not UNSET:
-            changes["artifact"] = self._version_of(artifact)
+        checked = check_options(changes)
+        _binding.check(self._session.capabilities, "deployments.update", checked)
+        if artifact is not None:
+            checked["artifact"] = self._version_of(artifact)
 
         def changed() -> tuple[DeploymentSpec, Deployment]:
             current = self._get("deployments.get", name)
@@ -202,7 +157,7 @@ class Deployments:
                     capability="deployments.update",
                     hint="use `deploy` with all options",
                 )
-            return msgspec.structs.replace(current.spec, **changes), current
+            return msgspec.structs.replace(current.spec, **checked), current
 
         return self._settle_races("deployments.update", name, changed, None)
 
@@ -232,7 +187,7 @@ class Deployments:
         Raises:
             NotFoundError: There is none.
         """
-        return self._begin("deployments.start", name, self._session.deployments.start)
+        return self._begin("deployments.start", name, lambda driver, n: driver.start(n))
 
     def stop(self, name: AnyDeployment) -> Operation[Deployment]:
         """Stop a deployment and keep its definition; one that is stopped is left as it is.
@@ -240,7 +195,7 @@ class Deployments:
         Raises:
             NotFoundError: There is none.
         """
-        return self._begin("deployments.stop", name, self._session.deployments.stop)
+        return self._begin("deployments.stop", name, lambda driver, n: driver.stop(n))
 
     def delete(self, name: AnyDeployment, *, missing_ok: bool = False) -> Operation[None]:
         """Delete a deployment; its artifact stays.
@@ -284,8 +239,8 @@ class Deployments:
         if not isinstance(to, str) or not to.isprintable() or not to:
             raise InvalidRequestError(f"{shown(to)} is not a stage", fields={"to": "not a name"})
 
-        def promote(name: str) -> Step[Deployment]:
-            return cast("PromotingDriver", self._session.deployments).promote(name, to)
+        def promote(driver: DeploymentDriver, name: str) -> Step[Deployment]:
+            return cast("PromotingDriver", driver).promote(name, to)
 
         return self._begin("deployments.promote", name, promote)
 
@@ -293,25 +248,14 @@ class Deployments:
         self,
         name: str,
         artifact: AnyRef,
-        *,
-        env: Mapping[str, str] | None = None,
-        secrets: Iterable[str] = (),
-        instance_type: str | None = None,
-        replicas: int | None = None,
-        min_replicas: int | None = None,
-        max_replicas: int | None = None,
-        labels: Mapping[str, str] | None = None,
-        options: Mapping[str, Any] | None = None,
+        **options: Unpack[SpecOptions],
     ) -> Plan:
         """Tell what `deploy` with the same arguments would do, and do nothing.
 
         Options that are left to the provider are not compared. Right after a deploy the plan of
         the same deploy is empty.
         """
-        options_ = _options(
-            env, secrets, instance_type, replicas, min_replicas, max_replicas, labels, options
-        )
-        spec = self._spec("deployments.plan", name, artifact, options_)
+        spec = self._spec("deployments.plan", name, artifact, options)
         current = self._find(name)
         if current is None or current.state is DeploymentState.TERMINATED:
             return Plan(name=name, action="create", changes=tuple(_changes(None, spec)))
@@ -393,7 +337,7 @@ class Deployments:
         """
         _binding.check(self._session.capabilities, "deployments.call", {})
         name = _name(name)
-        request = _request(method, path, json, data, content_type, headers, timeout)
+        request = call_request(method, path, json, data, content_type, headers, timeout)
         with self._session.call("deployments.call", f"deployment/{name}"):
             return self._session.deployments.call(name, request)
 
@@ -414,13 +358,16 @@ class Deployments:
         return self._operation(kind, name, Step(state=_RUNNING, native=dict(native)))
 
     def _begin(
-        self, kind: str, name: AnyDeployment, begin: Callable[[str], Step[Deployment]]
+        self,
+        kind: str,
+        name: AnyDeployment,
+        begin: Callable[[DeploymentDriver, str], Step[Deployment]],
     ) -> Operation[Deployment]:
         name = _name(name)
         _binding.check(self._session.capabilities, kind, {})
         try:
             with self._session.call(kind, f"deployment/{name}"):
-                step = begin(name)
+                step = begin(self._session.deployments, name)
         except MoorageError as exc:
             if exc.retry is Retry.UNKNOWN_OUTCOME and kind != "deployments.promote":
                 # Starting what runs and stopping what is stopped change nothing.
@@ -429,13 +376,13 @@ class Deployments:
         return self._operation(kind, name, step)
 
     def _spec(
-        self, call: str, name: str, artifact: AnyRef, options: dict[str, Any]
+        self, call: str, name: str, artifact: AnyRef, options: Mapping[str, Any]
     ) -> DeploymentSpec:
         check_name(name, "deployment")
-        given = {key: value for key, value in options.items() if value not in (None, {}, ())}
+        given = given_options(options)
         _binding.check(self._session.capabilities, call, given)
-        options = _checked(given)
-        return DeploymentSpec(name=name, artifact=self._version_of(artifact), **options)
+        checked = check_options(given)
+        return DeploymentSpec(name=name, artifact=self._version_of(artifact), **checked)
 
     def _version_of(self, artifact: AnyRef) -> ArtifactRef:
         if isinstance(artifact, Artifact):
@@ -596,185 +543,3 @@ def _changes_of_mapping(
 
 def _name(name: AnyDeployment) -> str:
     return check_name(name.name if isinstance(name, Deployment) else name, "deployment")
-
-
-def _options(  # the options of a spec, one by one
-    env: Mapping[str, str] | None,
-    secrets: Iterable[str],
-    instance_type: str | None,
-    replicas: int | None,
-    min_replicas: int | None,
-    max_replicas: int | None,
-    labels: Mapping[str, str] | None,
-    options: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    return {
-        "env": env if env is not None else {},
-        "secrets": (secrets,) if isinstance(secrets, str) else tuple(secrets),
-        "instance_type": instance_type,
-        "replicas": replicas,
-        "min_replicas": min_replicas,
-        "max_replicas": max_replicas,
-        "labels": labels if labels is not None else {},
-        "options": options if options is not None else {},
-    }
-
-
-def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the given options of a spec, each checked and in the spec's own type."""
-    checked = dict(options)
-    if "env" in checked:
-        checked["env"] = check_env(checked["env"])
-    if "secrets" in checked:
-        names = checked["secrets"]
-        checked["secrets"] = check_secret_names(names)
-    if checked.get("instance_type") is not None:
-        value = checked["instance_type"]
-        if not isinstance(value, str) or not value or not value.isprintable():
-            raise InvalidRequestError(
-                f"{shown(value)} is not an instance type", fields={"instance_type": "not a name"}
-            )
-    for field in ("replicas", "min_replicas", "max_replicas"):
-        value = checked.get(field)
-        lowest = 0 if field == "min_replicas" else 1
-        if value is not None and (
-            not isinstance(value, int) or isinstance(value, bool) or value < lowest
-        ):
-            raise InvalidRequestError(
-                f"{field} is a whole number from {lowest} on, not {shown(value)}",
-                fields={field: "not such a number"},
-            )
-    low, high = checked.get("min_replicas"), checked.get("max_replicas")
-    if low is not None and high is not None and low > high:
-        raise InvalidRequestError(
-            f"min_replicas ({low}) is above max_replicas ({high})",
-            fields={"min_replicas": "above max_replicas"},
-        )
-    if "labels" in checked:
-        check_labels(checked["labels"])
-        checked["labels"] = dict(checked["labels"])
-    if "options" in checked:
-        checked["options"] = check_json(checked["options"], "options")
-    return checked
-
-
-def check_secret_names(names: Iterable[str] | str) -> tuple[str, ...]:
-    """Return names of secrets, each once, in the order given.
-
-    Raises:
-        InvalidRequestError: One is no name.
-    """
-    listed = (names,) if isinstance(names, str) else tuple(names)
-    return tuple(dict.fromkeys(check_name(name, "secret") for name in listed))
-
-
-def check_json(value: Any, what: str) -> Any:
-    """Return a value that is plain JSON, as a copy with lists for tuples.
-
-    Raises:
-        InvalidRequestError: It cannot be written as JSON and read back as it was.
-    """
-    try:
-        return _plain(value, what)
-    except RecursionError as exc:
-        raise InvalidRequestError(
-            f"{what} is nested too deeply, or contains itself", fields={what: "nested too deeply"}
-        ) from exc
-
-
-def _plain(value: Any, where: str) -> Any:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str) and is_text(value):
-        return value
-    if isinstance(value, int) and -(2**63) <= value < 2**64:
-        return int(value)
-    if isinstance(value, float) and isfinite(value):
-        return float(value)
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                raise _no_json(f"the key {shown(key)} in {where}", where)
-        return {key: _plain(inner, f"{where}.{key}") for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner, f"{where}[{index}]") for index, inner in enumerate(value)]
-    kind = (
-        "a value that JSON lacks" if isinstance(value, int | float | str) else type(value).__name__
-    )
-    raise _no_json(f"{where} ({kind})", where)
-
-
-def _no_json(what: str, where: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"{what} cannot be written as JSON",
-        hint="use dictionaries with text keys, lists, texts, finite numbers, booleans and None",
-        fields={where: "not JSON"},
-    )
-
-
-def _request(  # the arguments of `call`, one by one
-    method: str,
-    path: str,
-    json: Any,
-    data: bytes | str | None,
-    content_type: str | None,
-    headers: Mapping[str, str] | None,
-    timeout: float,
-) -> CallRequest:
-    if not isinstance(method, str) or not _METHOD.fullmatch(method.upper()):
-        raise InvalidRequestError(
-            f"{shown(method)} is not an HTTP method", fields={"method": "not a method"}
-        )
-    if (
-        not isinstance(path, str)
-        or not path.startswith("/")
-        or path.startswith("//")
-        or not path.isprintable()
-        or " " in path
-        or not path.isascii()
-        or urlsplit(path).fragment
-    ):
-        raise InvalidRequestError(
-            f"{shown(path)} is not a path of the deployment",
-            hint="begin with '/', and quote what is not a plain character",
-            fields={"path": "not a path"},
-        )
-    check_timeout(timeout)
-    body: bytes | None = None
-    default_type = ""
-    lines: list[tuple[str, str]] = []
-    if json is not UNSET:
-        if data is not None:
-            raise InvalidRequestError("pass json or data, not both", fields={"data": "with json"})
-        body = msgspec.json.encode(check_json(json, "json"))
-        default_type = "application/json"
-    elif isinstance(data, str):
-        body, default_type = data.encode(), "text/plain; charset=utf-8"
-    elif data is not None:
-        body, default_type = bytes(data), "application/octet-stream"
-    for name, value in (headers or {}).items():
-        if (
-            not isinstance(name, str)
-            or not isinstance(value, str)
-            or not _HEADER_NAME.fullmatch(name)
-            or not _HEADER_VALUE.fullmatch(value)
-        ):
-            # The value may be a credential, so that the message leaves it out.
-            raise InvalidRequestError(
-                f"the header {shown(name)} cannot be sent",
-                hint="a header has no line ends and no characters beyond Latin-1",
-                fields={"headers": shown(name)},
-            )
-        lines.append((name, value))
-    named = {name.lower() for name, _ in lines}
-    if content_type is not None:
-        if not _HEADER_VALUE.fullmatch(content_type):
-            raise InvalidRequestError(
-                "the content type cannot be sent", fields={"content_type": "not a header value"}
-            )
-        lines.append(("content-type", content_type))
-    elif body is not None and "content-type" not in named:
-        lines.append(("content-type", default_type))
-    return CallRequest(
-        method=method.upper(), path=path, headers=tuple(lines), body=body, timeout=timeout
-    )

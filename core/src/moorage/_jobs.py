@@ -8,9 +8,10 @@ from . import _binding
 from ._artifact import Artifact, ArtifactRef, check_name, shown
 from ._artifacts import as_ref, settled
 from ._deployment import Deployment
-from ._deployments import check_json, check_secret_names
+from ._deployment_options import check_secret_names
 from ._environment import check_env
 from ._job import Job, JobSpec, JobState
+from ._json_value import check_json
 from ._listing import Listing
 from ._operations import Operation, check_timeout
 from ._page import Page
