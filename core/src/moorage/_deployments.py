@@ -40,7 +40,6 @@ from .plugin._driver import (
     Step,
 )
 
-
 AnyDeployment = Deployment | str
 """A deployment, or its name."""
 
