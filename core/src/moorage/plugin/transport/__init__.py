@@ -8,8 +8,11 @@ from ._auth import Auth, BasicAuth, HeaderAuth
 from ._cancellation import Cancellation
 from ._client import HttpClient
 from ._content import Content, Data, DigestedContent, FileContent, HandleContent, StreamContent
+from ._download import Downloaded
 from ._failure import Failure, Refine
+from ._form import FileField, Form, TextField
 from ._options import HttpOptions, HttpSettings
+from ._parts import Part, PartStore, upload_parts
 from ._query import Query, QueryStyle
 from ._request import RequestOptions
 from ._response import Response, ResponseStream
@@ -22,13 +25,18 @@ __all__ = [
     "Content",
     "Data",
     "DigestedContent",
+    "Downloaded",
     "Failure",
     "FileContent",
+    "FileField",
+    "Form",
     "HandleContent",
     "HeaderAuth",
     "HttpClient",
     "HttpOptions",
     "HttpSettings",
+    "Part",
+    "PartStore",
     "Query",
     "QueryStyle",
     "Refine",
@@ -38,4 +46,6 @@ __all__ = [
     "RetryPolicy",
     "SignedUrl",
     "StreamContent",
+    "TextField",
+    "upload_parts",
 ]

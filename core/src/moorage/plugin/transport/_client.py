@@ -1,19 +1,24 @@
 """The HTTP client."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from ..._clock import Clock, SystemClock
 from ..._redaction import Redactor, clean_url
 from ...errors import ConfigError, DecodeError, Retry
+from .._driver import Progress
 from ._address import Address, SignedUrl
 from ._auth import Auth, Credentials
 from ._call import Call, Wire
+from ._cancellation import Cancellation
+from ._deadline import Deadline, check_seconds
+from ._download import Download, Downloaded
 from ._failure import Refine
 from ._options import HttpOptions
 from ._pools import Pools
-from ._query import QueryStyle
+from ._query import Query, QueryStyle
 from ._request import Request, RequestMaker, RequestOptions
 from ._response import Response, ResponseStream, decode, empty_error, read_limited
 
@@ -250,6 +255,68 @@ class HttpClient:
         options.setdefault("timeout", None)
         return Call(self._wire, self._maker.make(method, target, parameters, **options)).stream()
 
+    def download(
+        self,
+        target: str | SignedUrl | Callable[[], SignedUrl],
+        destination: Path,
+        parameters: Mapping[str, str | int] = _NO_PARAMETERS,
+        /,
+        *,
+        size_bytes: int | None = None,
+        digest: str | None = None,
+        query: Query | None = None,
+        progress: Progress | None = None,
+        timeout: float | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Downloaded:
+        """Download to a file, which is made or replaced once all of it is there and right.
+
+        A lost connection is resumed where the server can tell that the object is still the same
+        one, and else begun anew.
+
+        Args:
+            target: A path template, a signed URL, or what makes a signed URL for each connection.
+            destination: The file; its directory must exist.
+            parameters: A value for each field of the template.
+            size_bytes: What its size must be.
+            digest: What its digest must be, `"sha256:<hex>"`; `"sha256"` only computes it.
+            query: Parameters of the query.
+            progress: Told bytes done and in total; begins anew where the download does.
+            timeout: Seconds for everything; by default it takes as long as bytes arrive.
+            cancellation: Ends it from another thread.
+
+        Raises:
+            IntegrityError: It is damaged, or was changed on the server meanwhile.
+            QuotaError: There is no room for it.
+            InvalidRequestError: The file cannot be written.
+            MoorageError: As for `send`.
+        """
+        check_seconds("timeout", timeout)
+
+        def open_(
+            headers: Mapping[str, str], success: Container[int], left: float | None
+        ) -> ResponseStream:
+            options: RequestOptions = {"headers": headers, "success": success, "timeout": left}
+            if query is not None:
+                options["query"] = query
+            if cancellation is not None:
+                options["cancellation"] = cancellation
+            where = target() if callable(target) else target
+            return self.stream("GET", where, parameters, **options)
+
+        wire = self._wire
+        return Download(
+            open_,
+            destination,
+            size_bytes=size_bytes,
+            digest=digest,
+            progress=progress,
+            retry=wire.options.retry,
+            deadline=Deadline(wire.clock, timeout),
+            clock=wire.clock,
+            cancellation=cancellation,
+        ).run()
+
     def close(self) -> None:
         """Release every connection, also of calls that are under way; a second time does nothing.
 
@@ -279,44 +346,53 @@ class HttpClient:
         returns: Any,
         empty: Any,
     ) -> Any:
-        try:
-            if body is None:
-                limit = self._wire.options.max_reply_bytes
-                raise DecodeError(
-                    f"{request.what}: the reply is longer than {limit} bytes",
-                    hint="read it as a stream",
-                )
+        if body is not None:
             if returns is None:
                 return None
             if not body and empty is not _REQUIRED:
                 return empty
             if returns is bytes:
                 return body
-            if not body:
-                raise empty_error(request.what, raw.status)
-            return decode(
-                body,
-                returns,
-                what=request.what,
-                headers=raw.headers,
-                redactor=self._wire.redactor,
-            )
+        try:
+            return self._parsed(request, raw, body, returns)
         except DecodeError as exc:
             exc.status = raw.status
             if not request.repeatable:
                 exc.retry = Retry.UNKNOWN_OUTCOME  # it was done, and what came of it is not known
             raise
 
+    def _parsed(
+        self, request: Request, raw: "BaseHTTPResponse", body: bytes | None, returns: Any
+    ) -> Any:
+        if body is None:
+            limit = self._wire.options.max_reply_bytes
+            raise DecodeError(
+                f"{request.what}: the reply is longer than {limit} bytes",
+                hint="read it as a stream",
+            )
+        if not body:
+            raise empty_error(request.what, raw.status)
+        return decode(
+            body,
+            returns,
+            what=request.what,
+            headers=raw.headers,
+            redactor=self._wire.redactor,
+        )
+
 
 def _base_address(url: str) -> Address:
     try:
         base = Address.parse(url)
-        if base.query or "#" in url:
-            msg = "it has a query or a fragment"
-            raise ValueError(msg)
     except ValueError as exc:
-        raise ConfigError(
-            f"the endpoint {clean_url(url)!r} cannot be used: {exc}",
-            hint="write it as https://HOST, https://HOST:PORT or https://HOST/PREFIX",
-        ) from None
+        raise _unusable(url, str(exc)) from None
+    if base.query or "#" in url:
+        raise _unusable(url, "it has a query or a fragment")
     return base
+
+
+def _unusable(url: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"the endpoint {clean_url(url)!r} cannot be used: {reason}",
+        hint="write it as https://HOST, https://HOST:PORT or https://HOST/PREFIX",
+    )

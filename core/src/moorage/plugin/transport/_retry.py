@@ -2,15 +2,20 @@
 
 import threading
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
 from ..._clock import Clock
 from ...errors import InvalidRequestError
 
-if TYPE_CHECKING:
-    import random
+
+class Chance(Protocol):
+    """What makes waits random: the `random` module, or an object of it."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """Return a number between the two."""
+
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which the same request may well succeed."""
@@ -47,7 +52,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         if min(self.backoff_s, self.backoff_max_s, self.retry_after_max_s) < 0:
             raise InvalidRequestError("a wait cannot be negative")
 
-    def wait_s(self, attempt: int, retry_after_s: float | None, chance: "random.Random") -> float:
+    def wait_s(self, attempt: int, retry_after_s: float | None, chance: Chance) -> float:
         """Return the seconds to wait after the given failed attempt; the first one is 1."""
         longest = min(self.backoff_max_s, self.backoff_s * 2.0 ** min(attempt - 1, 32))
         return (retry_after_s or 0.0) + chance.uniform(0.0, longest)
