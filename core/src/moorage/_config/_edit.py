@@ -9,6 +9,8 @@ from ..errors import ConfigError
 
 if TYPE_CHECKING:
     import tomlkit
+    from tomlkit.container import Container
+    from tomlkit.items import Table
 
 
 class Edit(msgspec.Struct, frozen=True):
@@ -96,8 +98,44 @@ def _edit(document: "tomlkit.TOMLDocument", edit: Edit) -> None:
                 table.append(key, _item(value))
             table.add(tomlkit.nl())
             container[last] = table
+    elif last not in container and (written := _written_table(document, path)) is not None:
+        _append(written, last, _item(edit.value))
     else:
         container[last] = _item(edit.value)
+
+
+def _written_table(container: "Container", path: Sequence[str]) -> "Table | None":
+    """Return the part of a document under the header `[path]`.
+
+    Other parts of the same table may stand elsewhere, under headers of tables within it.
+    """
+    from tomlkit.items import Table
+
+    if not path:
+        return None
+    name, *rest = path
+    for key, item in container.body:
+        if key is None or key.key != name or not isinstance(item, Table):
+            continue
+        if not rest and not item.is_super_table():
+            return item
+        if rest and (found := _written_table(item.value, rest)) is not None:
+            return found
+    return None
+
+
+def _append(table: "Table", key: str, item: Any) -> None:
+    """Add a key after the last one, before the blank lines and comments that end a table.
+
+    These belong to what follows as often as not.
+    """
+    body = table.value.body
+    rest: list[Any] = []
+    while body and body[-1][0] is None:
+        rest.append(body.pop()[1])
+    table.append(key, item)
+    for end in reversed(rest):
+        table.add(end)
 
 
 def _item(value: Any) -> Any:

@@ -245,7 +245,9 @@ class ConfigWriter:
         field = fields[key]
         if field.secret:
             return self._written_secret(field, candidate)
-        return _plain(convert_value(field, candidate), place)
+        converted = convert_value(field, candidate)
+        builtin = msgspec.to_builtins(converted, builtin_types=_MOMENTS, enc_hook=str)
+        return _plain(builtin, place)
 
     def _written_secret(self, field: SettingField, candidate: Candidate) -> Any:
         value = candidate.value
@@ -318,21 +320,16 @@ def _current_directory() -> Path | None:
 
 def _plain(value: Any, place: str) -> Any:
     """Return a value in the types that TOML has."""
-    plain = msgspec.to_builtins(value, builtin_types=_MOMENTS, enc_hook=str)
-    if _holds_none(plain):
+    if value is None:
         raise ConfigError(
             f"{place}: TOML has no word for no value",
             hint="remove the key instead: `moorage profiles unset`",
         )
-    return plain
-
-
-def _holds_none(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(map(_holds_none, value.values()))
+        return {str(key): _plain(item, place) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return any(map(_holds_none, value))
-    return value is None
+        return [_plain(item, place) for item in value]
+    return value
 
 
 def _plain_secret(value: Any) -> Any:
