@@ -190,10 +190,12 @@ class Client:
 
     @property
     def _supervisor(self) -> Supervisor:
-        return self._part(
-            Supervisor,
-            lambda: Supervisor(self._home, idle_timeout=self.settings.idle_timeout),
-        )
+        def connect() -> Supervisor:
+            supervisor = Supervisor(self._home, idle_timeout=self.settings.idle_timeout)
+            self._stack.callback(supervisor.close)
+            return supervisor
+
+        return self._part(Supervisor, connect)
 
     @property
     def _blobs(self) -> BlobStore:

@@ -88,7 +88,7 @@ class Jobs:
                 raise
         self._have_it_run(job_id)
         self._forget_old()
-        return self.get(job_id)
+        return self._job(self._row(job_id))
 
     def get(self, job_id: str, /) -> Job:
         """Return one job, with its output once it has succeeded.

@@ -13,6 +13,7 @@ import signal
 import sqlite3
 import threading
 import time
+import xmlrpc.client
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,7 @@ from ._workdirs import Workdirs
 
 _WATCH_S = 1.0  # between two looks at the jobs that run
 _STOP_MARGIN_S = 15  # beyond what the program may take: for the tree, the log and the database
+_START_TRIES = 5  # of which the first often meets a supervisor that is only just coming up
 _STRAY_S = 3600.0  # after which a directory without a job is nobody's any more
 
 
@@ -65,6 +67,7 @@ class Scheduler:
         self._environments = Environments(home)
         self._workdirs = Workdirs(home, database)
         self._preparations: dict[str, _Preparation] = {}
+        self._refusals: dict[str, int] = {}
         self._began = False
 
     @property
@@ -150,6 +153,10 @@ class Scheduler:
                 )
         except SupervisorError:
             pass  # the agent takes care of the supervisor; the next step tries again
+        except xmlrpc.client.Fault as fault:
+            self._refusals[unit.id] = self._refusals.get(unit.id, 0) + 1
+            if self._refusals[unit.id] == _START_TRIES:
+                self._settle(unit, f"the supervisor does not start it: {fault.faultString}")
 
     def _settle(self, unit: Unit, message: str | None = None) -> None:
         """Decide about a run whose runner has not, and will not."""
@@ -179,6 +186,7 @@ class Scheduler:
             except SupervisorError:
                 removed = False
             if removed:
+                self._refusals.pop(row["id"], None)
                 with self._database.write() as connection:
                     _unit.delete(connection, row["id"])
             clean = clean and removed
