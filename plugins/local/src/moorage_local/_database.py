@@ -106,6 +106,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             spec TEXT NOT NULL,             -- DeploymentSpec
             artifact INTEGER REFERENCES artifacts (number) ON DELETE SET NULL,
             artifact_digest TEXT NOT NULL,
+            limits TEXT NOT NULL,           -- DeploymentLimits
             message TEXT NOT NULL DEFAULT '',   -- why it failed
             unit TEXT,                      -- that it runs as, or ran as last
             created_at INTEGER NOT NULL,

@@ -11,8 +11,6 @@ from moorage.errors import InvalidRequestError
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 _PATH = re.compile(r"\[[^]]*\]|\.")
 
-_Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
-
 
 class DeploymentOptions(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
@@ -25,14 +23,43 @@ class DeploymentOptions(
     hosts: tuple[str, ...] = ()
     """Names beside `localhost` and the loopback addresses that requests may be addressed to."""
 
-    health_timeout: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0
-    """Seconds in which a new revision has to become healthy."""
+    health_timeout: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+    """Seconds in which a new revision has to become healthy; `None` takes the setting."""
 
-    drain_timeout: _Seconds = 30.0
-    """Seconds that requests in flight get when their revision is replaced or stopped."""
+    drain_timeout: Annotated[float, msgspec.Meta(ge=0, le=3600)] | None = None
+    """Seconds that requests in flight get when their revision is replaced or stopped; 30 if not
+    given."""
 
-    stop_timeout: _Seconds = 10.0
-    """Seconds between asking the app to end and killing it."""
+    stop_timeout: Annotated[float, msgspec.Meta(gt=0, le=3600)] | None = None
+    """Seconds between asking the app to end and killing it; `None` takes the setting."""
+
+
+class DeploymentLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a revision is held to; each keeps what it was deployed with."""
+
+    health_timeout: float = 120.0
+    """Seconds in which it has to become healthy."""
+
+    drain_timeout: float = 30.0
+    """Seconds that its requests in flight get when it is replaced or stopped."""
+
+    stop_timeout: float = 10.0
+    """Seconds between asking it to end and killing it."""
+
+    log_segment_bytes: int = 8 * 1024 * 1024
+    """Size at which a segment of the log is finished."""
+
+    log_segments: int = 8
+    """How many segments of the log are kept."""
+
+    def narrowed(self, options: DeploymentOptions) -> "DeploymentLimits":
+        """Return these limits with those that a deployment chooses itself."""
+        chosen = {
+            name: value
+            for name in ("health_timeout", "drain_timeout", "stop_timeout")
+            if (value := getattr(options, name)) is not None
+        }
+        return msgspec.structs.replace(self, **chosen)
 
 
 def parse_options(options: dict[str, Any]) -> DeploymentOptions:

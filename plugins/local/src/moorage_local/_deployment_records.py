@@ -14,6 +14,7 @@ import msgspec
 from moorage.plugin import DeploymentSpec, DeploymentState, OperationState
 
 from ._database import stamp
+from ._deployment_options import DeploymentLimits
 
 _KEPT_REVISIONS = 10
 _KEPT_CHANGES = 100
@@ -54,6 +55,7 @@ class RevisionRecord(msgspec.Struct, frozen=True, kw_only=True):
     spec: DeploymentSpec
     artifact: int | None
     artifact_digest: str
+    limits: DeploymentLimits
     message: str
     unit: str | None
     created_at: int
@@ -167,7 +169,12 @@ def digests_in_use(connection: sqlite3.Connection) -> set[str]:
 
 
 def insert_deployment(
-    connection: sqlite3.Connection, spec: DeploymentSpec, artifact: int, digest: str, port: int
+    connection: sqlite3.Connection,
+    spec: DeploymentSpec,
+    artifact: int,
+    digest: str,
+    port: int,
+    limits: DeploymentLimits,
 ) -> DeploymentRecord:
     """Store a new deployment in its first generation.
 
@@ -191,7 +198,7 @@ def insert_deployment(
             at,
         ),
     )
-    _insert_revision(connection, id_, 1, spec, artifact, digest)
+    _insert_revision(connection, id_, 1, spec, artifact, digest, limits)
     _insert_change(connection, id_, 1)
     return _required(connection, id_)
 
@@ -203,6 +210,7 @@ def want_revision(
     artifact: int,
     digest: str,
     port: int,
+    limits: DeploymentLimits,
 ) -> DeploymentRecord:
     """Begin a generation with a new revision.
 
@@ -213,7 +221,7 @@ def want_revision(
         "SELECT max(number) FROM revisions WHERE deployment = ?", (record.id,)
     ).fetchone()
     number = (row[0] or 0) + 1
-    _insert_revision(connection, record.id, number, spec, artifact, digest)
+    _insert_revision(connection, record.id, number, spec, artifact, digest, limits)
     connection.execute(
         "UPDATE deployments SET spec = ?, artifact = ?, wanted = ?, port = ? WHERE id = ?",
         (_encode(spec).decode(), artifact, number, port, record.id),
@@ -287,10 +295,11 @@ def _insert_revision(
     spec: DeploymentSpec,
     artifact: int,
     digest: str,
+    limits: DeploymentLimits,
 ) -> None:
     connection.execute(
-        "INSERT INTO revisions (id, deployment, number, spec, artifact, artifact_digest,"
-        " created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO revisions (id, deployment, number, spec, artifact, artifact_digest, limits,"
+        " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             uuid.uuid4().hex,
             deployment,
@@ -298,6 +307,7 @@ def _insert_revision(
             _encode(spec).decode(),
             artifact,
             digest,
+            _encode(limits).decode(),
             now(),
         ),
     )
@@ -427,6 +437,7 @@ def _revision(row: sqlite3.Row) -> RevisionRecord:
         spec=_decode_spec(row["spec"]),
         artifact=row["artifact"],
         artifact_digest=row["artifact_digest"],
+        limits=msgspec.json.decode(row["limits"], type=DeploymentLimits),
         message=row["message"],
         unit=row["unit"],
         created_at=row["created_at"],

@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 import xmlrpc.client
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,13 +29,15 @@ from . import _processes
 from ._errors import translated
 from ._home import Home
 from ._processes import ProcessIdentity
-
-HOME_VARIABLE = "MOORAGE_LOCAL_HOME"
-"""Marks every process that belongs to a home; its value is the home's path."""
+from ._unit import HOME_MARK
 
 # supervisord binds `SOCKET.PID` first, and the system allows 104 to 108 bytes.
 _LONGEST_CONTROL_PATH = 70
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=,")
+
+_IDLE_S = 30.0
+_START_S = 20.0  # for a supervisor to write down who it is
+_ANSWER_S = 5.0  # for the agent, which answers at once
 
 # What of the first caller's environment the supervisor, the agent and builds of environments see.
 # Everything else would make what runs depend on who happened to start it, and might hold secrets.
@@ -113,7 +116,7 @@ startsecs = {settle_s}
 startretries = {retries}
 stopwaitsecs = {stop_wait_s}
 redirect_stderr = true
-stdout_logfile = %(here)s/units/{name}.log
+stdout_logfile = %(here)s/{name}.log
 stdout_logfile_maxbytes = 64KB
 stdout_logfile_backups = 0
 """
@@ -157,6 +160,18 @@ class SupervisorError(Exception):
     """The supervisor cannot be asked now: it is not there, or on its way out."""
 
 
+class RefusedError(Exception):
+    """The supervisor does not do what it was asked.
+
+    Attributes:
+        code: supervisord's number for the reason.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
 class Supervisor:
     """The supervisor of one home. Threads may share it.
 
@@ -164,8 +179,16 @@ class Supervisor:
         control: Its directory: configuration, sockets and logs of the machinery itself.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, idle_timeout: float | None = None) -> None:
+        """Describe it; nothing is started.
+
+        Args:
+            home: Whose.
+            idle_timeout: Seconds after which it ends by itself when there is nothing to do;
+                `None` leaves that as it is.
+        """
         self._home = home
+        self._idle_timeout = idle_timeout
         self.control = _control_directory(home)
         self._proxy: xmlrpc.client.ServerProxy | None = None
         self._mutex = threading.Lock()
@@ -181,8 +204,8 @@ class Supervisor:
         return self.control / "agent.log"
 
     def unit_socket(self, unit_id: str) -> Path:
-        """Return where an app's unit listens."""
-        return self.control / "units" / f"{unit_id}.sock"
+        """Return where an app's unit listens; a short name, for the sake of the path's length."""
+        return self.control / "units" / f"{unit_id.rpartition('-')[2]}.sock"
 
     def close(self) -> None:
         """Close the connection to the supervisor; the next call opens another one."""
@@ -191,20 +214,17 @@ class Supervisor:
 
     # -- its life --------------------------------------------------------------------------
 
-    def poke(self, *, timeout: float = 2.0) -> bool:
+    def poke(self) -> bool:
         """Tell the agent that something changed; return whether it is there.
 
         What was committed to the database before is then seen, even by an agent that was just
         about to exit.
         """
-        try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(timeout)
-                connection.connect(str(self.agent_socket))
-                connection.sendall(b"wake\n")
-                return connection.recv(16) == b"ok\n"
-        except OSError:
-            return False
+        return self._tell(b"wake\n")
+
+    def ping(self) -> bool:
+        """Return whether the agent is there."""
+        return self._tell(b"ping\n")
 
     def ensure(self) -> None:
         """Have a supervisor and its agent run, and poke the agent.
@@ -215,6 +235,7 @@ class Supervisor:
         Raises:
             UnavailableError: It does not start; the message says why.
         """
+        self._tell_settings()
         if self.poke():
             return
         with translated("start the local provider's supervisor"), self.changing():
@@ -225,6 +246,16 @@ class Supervisor:
                     return
                 self._end_found()
             self._launch()
+
+    def idle_timeout(self) -> float:
+        """Return the seconds without work after which the agent ends itself and the supervisor.
+
+        Whoever last asked for something to run has said so.
+        """
+        try:
+            return float(self._settings_file.read_text())
+        except (OSError, ValueError):
+            return _IDLE_S
 
     @contextlib.contextmanager
     def changing(self, *, timeout: float = 60.0) -> Iterator[None]:
@@ -266,7 +297,7 @@ class Supervisor:
         """End the processes of this home that are not, and do not descend from, these."""
 
         def strangers() -> list[ProcessIdentity]:
-            marked = _processes.find_marked(HOME_VARIABLE, str(self._home.path))
+            marked = _processes.find_marked(HOME_MARK, str(self._home.path))
             if not marked:
                 return []
             kept = {identity.pid for root in keep for identity in _processes.find_tree(root)}
@@ -331,8 +362,8 @@ class Supervisor:
         try:
             with _allowing(_BAD_NAME):
                 self._ask(lambda rpc: rpc.supervisor.removeProcessGroup(unit_id))
-        except xmlrpc.client.Fault as fault:
-            if fault.faultCode == _STILL_RUNNING:
+        except RefusedError as exc:
+            if exc.code == _STILL_RUNNING:
                 return False
             raise
         for file in (self._unit_file(unit_id), self._unit_log(unit_id), self.unit_socket(unit_id)):
@@ -347,6 +378,25 @@ class Supervisor:
             return ""
 
     # -- inside ----------------------------------------------------------------------------
+
+    @property
+    def _settings_file(self) -> Path:
+        return self.control / "idle_timeout"
+
+    def _tell_settings(self) -> None:
+        if self._idle_timeout is not None and self.idle_timeout() != self._idle_timeout:
+            with contextlib.suppress(OSError):
+                self._settings_file.write_text(f"{self._idle_timeout}\n")
+
+    def _tell(self, line: bytes) -> bool:
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(_ANSWER_S)
+                connection.connect(str(self.agent_socket))
+                connection.sendall(line)
+                return connection.recv(16) == b"ok\n"
+        except OSError:
+            return False
 
     @property
     def _configuration(self) -> Path:
@@ -407,6 +457,22 @@ class Supervisor:
                 hint=f"see {self.control / 'supervisord.log'}",
                 origin=Origin.PROVIDER,
             )
+        self._wait_for_start()
+
+    def _wait_for_start(self) -> None:
+        """Return when the supervisor has said who it is, so that nobody starts another one."""
+        deadline = time.monotonic() + _START_S
+        while self.find() is None:
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    "the local provider's supervisor does not start in time",
+                    hint=f"see {self.control / 'supervisord.log'}",
+                    origin=Origin.PROVIDER,
+                )
+            time.sleep(0.005)
+        # It starts the agent when it has looked at its sockets, after a second or a question.
+        with contextlib.suppress(SupervisorError):
+            self._ask(lambda rpc: rpc.supervisor.getState())
 
     def _environment(self) -> dict[str, str]:
         environment = {
@@ -416,7 +482,7 @@ class Supervisor:
         }
         python = [sys.executable, "-P", "-m"]
         home = str(self._home.path)
-        environment[HOME_VARIABLE] = home
+        environment[HOME_MARK] = home
         # In the configuration these would have to be protected from three layers of quoting.
         environment["MOORAGE_LOCAL_AGENT"] = shlex.join([*python, "moorage_local._agent", home])
         environment["MOORAGE_LOCAL_RUNNER"] = shlex.join([*python, "moorage_local._runner", home])
@@ -434,7 +500,7 @@ class Supervisor:
             except xmlrpc.client.Fault as fault:
                 if fault.faultCode == _SHUTDOWN_STATE:
                     raise SupervisorError(fault.faultString) from fault
-                raise
+                raise RefusedError(fault.faultCode, fault.faultString) from fault
             except (OSError, http.client.HTTPException, xmlrpc.client.Error) as exc:
                 self._disconnect()
                 raise SupervisorError(str(exc)) from exc
@@ -460,8 +526,8 @@ _STILL_RUNNING = 91
 def _allowing(*codes: int) -> Iterator[None]:
     try:
         yield
-    except xmlrpc.client.Fault as fault:
-        if fault.faultCode not in codes:
+    except RefusedError as exc:
+        if exc.code not in codes:
             raise
 
 

@@ -1,0 +1,139 @@
+"""What an artifact is when it is run: a portable app, or a bento."""
+
+import json
+import sys
+from pathlib import Path
+
+import msgspec
+
+from moorage.errors import InvalidRequestError
+from moorage.plugin import AppManifest, read_app
+
+from . import _serve
+from ._environments import BuildError, Environment
+from ._workdirs import Workdirs
+
+MANIFEST = "moorage.toml"
+_BENTO = "bento.yaml"
+_BENTO_REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")
+_BENTO_PYTHON = "env/python/version.txt"
+
+
+class App(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact that can be run."""
+
+    digest: str
+    """Of its content."""
+
+    manifest: AppManifest | None = None
+    """What its `moorage.toml` says; `None` for a bento."""
+
+    python: str | None = None
+    """The Python that it asks for, `X.Y`."""
+
+    requirements: str | None = None
+    """Its requirements file."""
+
+    @property
+    def is_bento(self) -> bool:
+        """Whether BentoML serves it."""
+        return self.manifest is None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it answers HTTP requests."""
+        return self.manifest is None or self.manifest.service is not None
+
+    @property
+    def health(self) -> str | None:
+        """Path that tells whether it can serve."""
+        if self.manifest is None:
+            return "/readyz"
+        return self.manifest.service.health if self.manifest.service else None
+
+
+def find_app(workdirs: Workdirs, digest: str, what: str) -> App:
+    """Tell what an artifact is.
+
+    Args:
+        workdirs: Where its files are.
+        digest: Of its content.
+        what: What errors call it.
+
+    Raises:
+        InvalidRequestError: It is nothing that can be run.
+        IntegrityError: The content is not what was stored.
+    """
+    content = workdirs.read(digest, MANIFEST)
+    if content is not None:
+        manifest = read_app(content, f"{MANIFEST} of {what}")
+        return App(
+            digest=digest,
+            manifest=manifest,
+            python=manifest.python,
+            requirements=manifest.requirements,
+        )
+    if workdirs.read(digest, _BENTO) is None:
+        raise InvalidRequestError(
+            f"{what} has neither a {MANIFEST} nor a {_BENTO}, so that it cannot be run",
+            hint="push a directory with a moorage.toml; `moorage init` writes one",
+        )
+    requirements = (name for name in _BENTO_REQUIREMENTS if workdirs.read(digest, name) is not None)
+    version = (workdirs.read(digest, _BENTO_PYTHON) or b"").decode("utf-8", "replace").strip()
+    return App(
+        digest=digest,
+        python=".".join(version.split(".")[:2]) or None,
+        requirements=next(requirements, None),
+    )
+
+
+def serving_command(
+    app: App,
+    environment: Environment,
+    *,
+    socket: Path,
+    port: int,
+    workers: int,
+    stop_timeout: float,
+) -> tuple[str, ...]:
+    """Return the command that serves an app.
+
+    Args:
+        app: Which.
+        environment: What it runs in.
+        socket: Where a portable app listens.
+        port: Where a bento listens.
+        workers: How many processes serve.
+        stop_timeout: Seconds that it has to end.
+
+    Raises:
+        BuildError: Its environment lacks what it needs.
+    """
+    if app.manifest is not None and app.manifest.service is not None:
+        arguments = _serve.Arguments(
+            app=app.manifest.service.app,
+            socket=str(socket),
+            workers=workers,
+            # A little sooner than the runner, so that the log tells whose workers did not end.
+            stop_s=max(1, int(stop_timeout - 1)),
+        )
+        return (str(environment.python), _serve.__file__, json.dumps(arguments))
+    program = environment.program("bentoml")
+    if program is None:
+        raise BuildError("the bento's requirements do not bring bentoml, which serves it")
+    return (str(program), "serve", ".", "--host", "127.0.0.1", "--port", str(port))
+
+
+def variables(environment: Environment, inherited_path: str) -> dict[str, str]:
+    """Return what a program in this environment needs to have among its variables."""
+    return {
+        "PATH": f"{environment.path / 'bin'}:{inherited_path}",
+        "VIRTUAL_ENV": str(environment.path),
+        # The directory of an app is shared and read-only.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def own_python() -> str:
+    """Return the interpreter of this process."""
+    return sys.executable
