@@ -7,6 +7,7 @@ elsewhere.
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,6 +39,10 @@ class Directory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it; once."""
         os.close(self._descriptor)
 
     @property
@@ -105,38 +110,15 @@ class Directory:
         Raises:
             LinkError: It leads out of the directory, even if back in again, or nowhere.
         """
-        reached: Parts = ()
-        ahead = list(parts[::-1])
-        followed = 0
-        while ahead:
-            part = ahead.pop()
-            if part in {"", "."}:
-                continue
-            if part == "..":
-                if not reached:
-                    raise LinkError("out of the directory")
-                reached = reached[:-1]
-                continue
-            try:
-                found = self.stat((*reached, part))
-            except (FileNotFoundError, NotADirectoryError) as exc:
-                raise LinkError(f"to {'/'.join((*reached, part))!a}, where nothing is") from exc
-            if not stat.S_ISLNK(found.st_mode):
-                reached = (*reached, part)
-                continue
-            followed += 1
-            if followed > _MOST_LINKS:
-                raise LinkError("in a circle")
-            target = self._target((*reached, part))
-            if target.startswith("/"):
-                raise LinkError(f"to {target!a}, which is absolute")
-            ahead.extend(target.split("/")[::-1])
+        reached = resolved(parts, self._target)
         return reached, self.stat(reached)
 
-    def _target(self, parts: Parts) -> str:
+    def _target(self, parts: Parts) -> str | None:
         parent = self.open_directory(parts[:-1])
         try:
-            return os.readlink(parts[-1], dir_fd=parent)
+            found = os.stat(parts[-1], dir_fd=parent, follow_symlinks=False)
+            is_link = stat.S_ISLNK(found.st_mode)
+            return os.readlink(parts[-1], dir_fd=parent) if is_link else None
         finally:
             os.close(parent)
 
@@ -154,3 +136,42 @@ class Directory:
         except OSError:
             os.close(parent)
             raise
+
+
+def resolved(parts: Parts, target_of: Callable[[Parts], str | None]) -> Parts:
+    """Follow the links of a path, and the links that these lead to.
+
+    Args:
+        parts: The path, which may have `..` in it.
+        target_of: What a link leads to, by its path; `None` for what is no link. It raises
+            `FileNotFoundError` or `NotADirectoryError` where nothing is.
+
+    Raises:
+        LinkError: A link leads out of the directory, even if back in again, or nowhere.
+    """
+    reached: Parts = ()
+    ahead = list(parts[::-1])
+    followed = 0
+    while ahead:
+        part = ahead.pop()
+        if part in {"", "."}:
+            continue
+        if part == "..":
+            if not reached:
+                raise LinkError("out of the directory")
+            reached = reached[:-1]
+            continue
+        try:
+            target = target_of((*reached, part))
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            raise LinkError(f"to {'/'.join((*reached, part))!a}, where nothing is") from exc
+        if target is None:
+            reached = (*reached, part)
+            continue
+        followed += 1
+        if followed > _MOST_LINKS:
+            raise LinkError("in a circle")
+        if target.startswith("/"):
+            raise LinkError(f"to {target!a}, which is absolute")
+        ahead.extend(target.split("/")[::-1])
+    return reached
