@@ -1,7 +1,6 @@
 """What an artifact is when it is run: a portable app, or a bento."""
 
 import json
-import sys
 from pathlib import Path
 
 import msgspec
@@ -9,11 +8,11 @@ import msgspec
 from moorage.errors import InvalidRequestError
 from moorage.plugin import AppManifest, read_app
 
-from . import _serve
 from ._environments import BuildError, Environment
 from ._workdirs import Workdirs
 
 MANIFEST = "moorage.toml"
+_SERVER = Path(__file__).with_name("_serve.py")
 _BENTO = "bento.yaml"
 _BENTO_REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")
 _BENTO_PYTHON = "env/python/version.txt"
@@ -94,7 +93,6 @@ def serving_command(
     socket: Path,
     port: int,
     workers: int,
-    stop_timeout: float,
 ) -> tuple[str, ...]:
     """Return the command that serves an app.
 
@@ -104,20 +102,17 @@ def serving_command(
         socket: Where a portable app listens.
         port: Where a bento listens.
         workers: How many processes serve.
-        stop_timeout: Seconds that it has to end.
 
     Raises:
         BuildError: Its environment lacks what it needs.
     """
     if app.manifest is not None and app.manifest.service is not None:
-        arguments = _serve.Arguments(
-            app=app.manifest.service.app,
-            socket=str(socket),
-            workers=workers,
-            # A little sooner than the runner, so that the log tells whose workers did not end.
-            stop_s=max(1, int(stop_timeout - 1)),
-        )
-        return (str(environment.python), _serve.__file__, json.dumps(arguments))
+        arguments = {
+            "app": app.manifest.service.app,
+            "socket": str(socket),
+            "workers": workers,
+        }
+        return (str(environment.python), str(_SERVER), json.dumps(arguments))
     program = environment.program("bentoml")
     if program is None:
         raise BuildError("the bento's requirements do not bring bentoml, which serves it")
@@ -132,8 +127,3 @@ def variables(environment: Environment, inherited_path: str) -> dict[str, str]:
         # The directory of an app is shared and read-only.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-
-
-def own_python() -> str:
-    """Return the interpreter of this process."""
-    return sys.executable

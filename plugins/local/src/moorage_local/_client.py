@@ -18,6 +18,8 @@ from ._artifacts import Artifacts
 from ._attempts import JobLimits
 from ._blobs import BlobStore, Collected, Damage
 from ._database import Database
+from ._deployment_options import DeploymentLimits
+from ._deployments import Deployments
 from ._errors import translated
 from ._home import Home
 from ._jobs import Jobs
@@ -25,6 +27,7 @@ from ._logs import Logs
 from ._secrets import Secrets
 from ._settings import LocalSettings
 from ._supervisor import Supervisor
+from ._workdirs import Workdirs
 
 T = TypeVar("T")
 
@@ -120,6 +123,11 @@ class Client:
         return self._part(Artifacts, lambda: Artifacts(self._home, self._database, self._clock))
 
     @property
+    def deployments(self) -> Deployments:
+        """Its deployments."""
+        return self._part(Deployments, self._make_deployments)
+
+    @property
     def logs(self) -> Logs:
         """The logs of its deployments and jobs."""
         return self._part(Logs, lambda: Logs(self._home, self._database))
@@ -174,6 +182,16 @@ class Client:
         with translated("verify the stored content"):
             yield from self._blobs.verify()
 
+    def shutdown(self, *, timeout: float = 30.0) -> None:
+        """End everything that runs for this home: the supervisor, deployments and jobs.
+
+        Nothing is forgotten: what was running is started again by the next call that needs it.
+
+        Args:
+            timeout: Seconds for everything to end by itself before it is killed.
+        """
+        self._supervisor.shutdown(timeout=timeout)
+
     def close(self) -> None:
         """Release every file and thread; may be called twice."""
         with self._mutex:
@@ -196,6 +214,21 @@ class Client:
             return supervisor
 
         return self._part(Supervisor, connect)
+
+    def _make_deployments(self) -> Deployments:
+        deployments = Deployments(
+            self._database,
+            Workdirs(self._home, self._database),
+            self._supervisor,
+            DeploymentLimits(
+                health_timeout=self.settings.health_timeout,
+                stop_timeout=self.settings.stop_timeout,
+                log_segment_bytes=self.settings.log_segment_bytes,
+                log_segments=self.settings.log_segments,
+            ),
+        )
+        self._stack.callback(deployments.close)
+        return deployments
 
     @property
     def _blobs(self) -> BlobStore:

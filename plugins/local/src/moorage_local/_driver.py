@@ -2,7 +2,7 @@
 
 from moorage.plugin import (
     ArtifactDriver,
-    DeploymentDriver,
+    CancellingDriver,
     JobDriver,
     OpenContext,
     SecretDriver,
@@ -35,9 +35,9 @@ class LocalDriver:
         return self._client.artifacts
 
     @property
-    def deployments(self) -> DeploymentDriver | None:
+    def deployments(self) -> CancellingDriver:
         """Deployments."""
-        return None
+        return self._client.deployments
 
     @property
     def logs(self) -> StreamingLogDriver:

@@ -182,7 +182,6 @@ class Rollout:
                 socket=path,
                 port=port,
                 workers=revision.spec.replicas or 1,
-                stop_timeout=self._revision.limits.stop_timeout,
             ),
             cwd=str(directory),
             env={

@@ -42,9 +42,6 @@ class Arguments(TypedDict):
     workers: int
     """How many processes serve."""
 
-    stop_s: int
-    """Seconds in which workers have to end when asked to."""
-
 
 class AppError(Exception):
     """The app is not what its manifest says; the message is for its author."""
@@ -78,7 +75,7 @@ def serve(arguments: Arguments, interface: str) -> None:
         websockets=interface == "asgi",
         log_level=LogLevels.warning,
         respawn_failed_workers=True,
-        workers_kill_timeout=arguments["stop_s"],
+        # No time limit for workers to end: the runner has one for all of them together.
     )
     unusable = False
 
