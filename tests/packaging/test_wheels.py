@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -57,13 +58,14 @@ def _package(project: dict[str, Any]) -> str:
 
 
 def _modules(wheel: Path) -> list[str]:
-    """Name every module of a wheel but those that are programs."""
+    """Name every module of a wheel's packages but those that are programs."""
     with zipfile.ZipFile(wheel) as archive:
         paths = [Path(name) for name in archive.namelist() if name.endswith(".py")]
+    packages = {path.parent for path in paths if path.name == "__init__.py"}
     return sorted(
         ".".join(path.with_suffix("").parts).removesuffix(".__init__")
         for path in paths
-        if path.name != "__main__.py"
+        if path.parent in packages and path.name != "__main__.py"  # an app's files are no package
     )
 
 
@@ -113,9 +115,10 @@ def test_wheels_hold_the_package_and_nothing_else(
             (included,) = (archive.read(n) for n in names if n.endswith("licenses/LICENSE"))
         source = root / member / "src"
         expected = {
-            path.relative_to(source).as_posix()
-            for path in source.rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts
+            (Path(directory) / name).relative_to(source).as_posix()
+            for directory, _, files in os.walk(source, followlinks=True)
+            for name in files
+            if not directory.endswith("__pycache__")
         }
         assert {n.split("/")[0].split("-")[0] for n in names} == {package}
         assert f"{package}/py.typed" in names
