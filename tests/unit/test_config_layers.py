@@ -377,7 +377,9 @@ class TestReading:
 
     @given(
         key=st.sampled_from(list(DockSettings.__struct_fields__)),
-        text=st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=30),
+        text=st.text(
+            st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30
+        ),
     )
     def test_of_random_text(
         self, key: str, text: str, tmp_path_factory: pytest.TempPathFactory

@@ -153,6 +153,11 @@ class TestEnv:
 
         assert caught.value.hint == "set T, or change the reference"
 
+    def test_is_not_text(self, tmp_path: Path) -> None:
+        """A variable whose bytes are not UTF-8 is refused, for it could not be sent."""
+        with pytest.raises(ConfigError, match="gives a credential that is not text in UTF-8"):
+            resolve(tmp_path, "{ env = 'T' }", T="hunter22\udce9")
+
 
 class TestFile:
     @pytest.mark.parametrize(
@@ -300,7 +305,7 @@ class TestCommand:
     def test_bad(self, words: list[str], message: str, tmp_path: Path) -> None:
         """Whatever goes wrong is said with the program's name."""
         with pytest.raises(ConfigError, match=message) as caught:
-            resolve(tmp_path, f"{{ command = {words} }}".replace("\\\\", "\\\\"))
+            resolve(tmp_path, f"{{ command = {words} }}", PATH="/usr/bin:/bin")
 
         assert "config.toml:3" in str(caught.value)
 

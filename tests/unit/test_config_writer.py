@@ -691,22 +691,27 @@ def test_writers_of_many_processes_lose_nothing(tmp_path: Path) -> None:
         )
         for name, count in [("a", "12"), ("b", "12"), ("c", "12"), ("killed", "100000")]
     ]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdin is not None
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        writer.stdin.write("\n")
-        writer.stdin.flush()
+    try:
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "ready\n"
+        for writer in writers:
+            assert writer.stdin is not None
+            writer.stdin.write("\n")
+            writer.stdin.flush()
 
-    reads = 0
-    while any(writer.poll() is None for writer in writers[:3]):
-        table(path)  # is whole at every moment
-        reads += 1
-        if reads == 40:
-            writers[3].kill()
-    writers[3].kill()
-    outputs = [writer.communicate(timeout=60)[0] for writer in writers]
+        reads = 0
+        while any(writer.poll() is None for writer in writers[:3]):
+            table(path)  # is whole at every moment
+            reads += 1
+            if reads == 40:
+                writers[3].kill()
+        writers[3].kill()
+        outputs = [writer.communicate(timeout=60)[0] for writer in writers]
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
 
     assert [writer.returncode for writer in writers] == [0, 0, 0, -signal.SIGKILL]
     profiles = table(path)["profiles"]

@@ -17,7 +17,7 @@ from ._schema import PROFILE_KEYS, PROJECT_KEYS, SettingField
 from ._selection import Selection
 
 # How alike a variable must be to a setting's to be taken for a slip of the pen.
-_SLIP = 0.85
+_SLIP = 0.8
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,19 +144,18 @@ class Layers:
         for variable, key in names.items():
             if variable in self._variables:
                 self._add(key, self._from_variable(Layer.VARIABLE, variable))
+        known = [variable.removeprefix(PREFIX) for variable in names]
         for variable in self._variables:
             rest = variable.removeprefix(PREFIX)
-            if (
-                rest == variable
-                or variable in names
-                or rest in RESERVED
-                or variable.startswith(PROFILES_PREFIX)
-            ):
+            if rest == variable or rest in RESERVED or variable.startswith(PROFILES_PREFIX):
                 continue
             # Other programs have variables of this prefix too, the settings of other providers
             # among them, so that only what looks like a slip of the pen is worth a word.
-            if meant := difflib.get_close_matches(variable, names, n=1, cutoff=_SLIP):
-                self.notices.append(f"variable {variable} is not used; did you mean {meant[0]}?")
+            meant = difflib.get_close_matches(rest, known, n=1, cutoff=_SLIP)
+            if meant and variable not in names:
+                self.notices.append(
+                    f"variable {variable} is not used; did you mean {PREFIX}{meant[0]}?"
+                )
 
     def _add_project(self, file: ConfigFile, table: Mapping[str, Any]) -> None:
         # Who asks for another profile than the project's does not want to hear that the

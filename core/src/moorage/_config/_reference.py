@@ -32,6 +32,8 @@ COMMAND_TIMEOUT_S = 60.0
 
 SECRET_LIMIT_BYTES = 1 << 16
 
+_AS_TEXT = "encode it as text, in base64 for example"
+
 Credentials: TypeAlias = Callable[[str, Any], SecretValue | None]
 """Asks the plugins for `{ SCHEME = reference }`; `None` where no plugin knows the scheme."""
 
@@ -193,7 +195,7 @@ class SecretReference(msgspec.Struct, frozen=True, kw_only=True):
         except UnicodeDecodeError:
             raise ConfigError(
                 f"{self.place}: {what} is not text in UTF-8",
-                hint="encode it as text, in base64 for example",
+                hint=_AS_TEXT,
             ) from None  # the cause would carry the credential
         # One line end, as editors and `echo` add it; a second one is part of the credential.
         return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
@@ -245,8 +247,10 @@ def checked(value: SecretValue, what: str) -> SecretValue:
         raise ConfigError(
             f"{what} gives an empty credential", hint="store the credential, or remove the key"
         )
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ConfigError(f"{what} gives a credential that is not text in UTF-8", hint=_AS_TEXT)
     if "\0" in text:
-        raise ConfigError(f"{what} gives a credential with a NUL byte", hint="encode it as text")
+        raise ConfigError(f"{what} gives a credential with a NUL byte", hint=_AS_TEXT)
     return value
 
 
