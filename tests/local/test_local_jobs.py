@@ -33,16 +33,20 @@ from moorage_local._unit import HOME_MARK, MARK, Units
 pytestmark = pytest.mark.slow
 
 APP = ArtifactRef("work", "1")
-MANIFEST = """
+MANIFEST = (
+    """
 [artifact]
 name = "work"
 version = "1"
-""" + "".join(
-    f'[jobs.{name}]\nhandler = "work:{name}"\n'
-    for name in [
-        *["echo", "environment", "fail", "flaky", "nan", "not_json", "huge", "quits", "dies"],
-        *["leaves", "sleeps", "waits", "missing", "number"],
-    ]
+"""
+    + "".join(
+        f'[jobs.{name}]\nhandler = "work:{name}"\n'
+        for name in [
+            *["echo", "environment", "fail", "flaky", "nan", "not_json", "huge", "quits", "dies"],
+            *["leaves", "sleeps", "waits", "missing", "number"],
+        ]
+    )
+    + '[jobs.broken]\nhandler = "broken:main"'
 )
 WORK = """
 import math, os, subprocess, sys, time
@@ -119,6 +123,7 @@ class Bench:
         source.mkdir()
         (source / "moorage.toml").write_text(MANIFEST)
         (source / "work.py").write_text(WORK)
+        (source / "broken.py").write_text("import nowhere_to_be_found\n")
         self.push(source, "work", ArtifactKind.APP)
         self.push(source / "work.py", "weights", ArtifactKind.MODEL)
         self.client.secrets.put("db", {"PASSWORD": SecretValue("hunter22")}, description=None)
@@ -273,6 +278,7 @@ def test_failures_say_why(bench: Bench) -> None:
         "leaves": "ended with exit code 4 before it had a result",
         "missing": "module 'work' has no 'missing'",
         "number": "work:number is a int, not a function",
+        "broken": "cannot import 'broken': ModuleNotFoundError: No module named 'nowhere_to_be",
     }
 
     jobs = {name: bench.submit(name, secrets=("db",)) for name in reasons}
@@ -283,6 +289,20 @@ def test_failures_say_why(bench: Bench) -> None:
     log = [message for _, message in bench.log(jobs["fail"])]
     assert "ValueError: cannot use ***" in log
     assert not any("hunter22" in message for message in log)
+
+
+def test_app_that_cannot_be_prepared(bench: Bench, tmp_path: Path) -> None:
+    """A job whose environment cannot be built has failed, and says what is missing."""
+    manifest = '[artifact]\nname = "new"\npython = "3.99"\n[jobs.a]\nhandler = "a:b"'
+    (tmp_path / "moorage.toml").write_text(manifest)
+    (tmp_path / "a.py").touch()
+    bench.push(tmp_path, "new", ArtifactKind.APP)
+
+    job = bench.submit("a", artifact=ArtifactRef("new", "1"), retries=3)
+    job = bench.wait(job, JobState.FAILED)
+
+    assert job.message.startswith("cannot be prepared: the app asks for Python 3.99")
+    assert job.attempts == 0
 
 
 def test_failed_run_is_repeated(bench: Bench, tmp_path: Path) -> None:
@@ -335,6 +355,10 @@ def test_queue_is_bounded(bench: Bench, tmp_path: Path) -> None:
         bench.wait_for_line(job, "up")
 
     states = [bench.jobs.get(job.id).state for job in jobs]
+    with bench.client._database.write() as connection:
+        # As after a failed run, before which the clock was a year ahead.
+        pause = "UPDATE jobs SET not_before = created_at + 31536000000000 WHERE id = ?"
+        connection.execute(pause, (jobs[5].id,))
     cancelled = bench.jobs.cancel(jobs[4].id)
     (tmp_path / "go").touch()
     ended = [bench.wait(job) for job in jobs]

@@ -78,13 +78,15 @@ def judge(unit: Unit, status: UnitStatus, clean: Callable[[str], str]) -> Outcom
     # A function that returned has succeeded, even if its interpreter crashed on the way out.
     if (directory / RESULT).exists():
         return Outcome(succeeded=True)
+    if status.end is None:
+        return Outcome(succeeded=False, message="was interrupted: its runner was killed")
     try:
-        message = json.loads((directory / _ERROR).read_bytes())["message"]
+        error = directory / _ERROR
+        message = json.loads(error.read_bytes())["message"]
+        error.unlink()  # it may quote a secret
         return Outcome(succeeded=False, message=clean(str(message)))
     except (OSError, ValueError, KeyError, TypeError):
         pass  # the program did not come so far
-    if status.end is None:
-        return Outcome(succeeded=False, message="was interrupted: its runner was killed")
     if status.exit_code is not None and status.exit_code < 0:
         return Outcome(succeeded=False, message=status.message)
     return Outcome(

@@ -11,6 +11,7 @@ Every batch of lines is appended under the lock, and only there gets its numbers
 holds for all revisions, replicas and restarts, whatever the clock does, and a reader goes through
 one sequence of files instead of merging one for each writer. The lock is held for one `write`
 and ends with its process, however that ends; a line that was torn is cut off by the next writer.
+Nothing is forced to the disk, so that a power cut may cost the last seconds, and nothing else.
 """
 
 import contextlib

@@ -127,24 +127,30 @@ class _Runner:
         if not self._claim():
             return 0
         _processes.adopt_orphans()
-        log = LogWriter(
-            Path(unit.log_directory),
-            source=unit.source,
-            segment_bytes=unit.log_segment_bytes,
-            segments=unit.log_segments,
-        )
         secrets: dict[str, str] = {}
-        with contextlib.closing(log):
-            output = _Output(log)
-            try:
-                secrets = self._secrets()
-            except MoorageError as exc:
-                ended = _Ended(UnitEnd.NOT_STARTED, None, f"cannot be started: {exc.message}")
-            else:
-                ended = self._run_program(output, secrets)
-            if ended.message:
-                output.event(ended.message)
-            output.close()
+        try:
+            log = LogWriter(
+                Path(unit.log_directory),
+                source=unit.source,
+                segment_bytes=unit.log_segment_bytes,
+                segments=unit.log_segments,
+            )
+        except OSError as exc:
+            ended = _Ended(
+                UnitEnd.NOT_STARTED, None, f"cannot be started: {exc.strerror}: {exc.filename}"
+            )
+        else:
+            with contextlib.closing(log):
+                output = _Output(log)
+                try:
+                    secrets = self._secrets()
+                except MoorageError as exc:
+                    ended = _Ended(UnitEnd.NOT_STARTED, None, f"cannot be started: {exc.message}")
+                else:
+                    ended = self._run_program(output, secrets)
+                if ended.message:
+                    output.event(ended.message)
+                output.close()
         self._record(ended, secrets)
         self._poke()
         if ended.end is UnitEnd.STOPPED:

@@ -125,9 +125,12 @@ class Scheduler:
     # -- what runs -------------------------------------------------------------------------
 
     def _look_at(self, row: sqlite3.Row) -> None:
-        with self._database.read() as connection:
-            unit = _unit.read(connection, row["unit"])
-            status = _unit.read_status(connection, row["unit"])
+        try:
+            with self._database.read() as connection:
+                unit = _unit.read(connection, row["unit"])
+                status = _unit.read_status(connection, row["unit"])
+        except NotFoundError:
+            return  # it has ended, and been forgotten, since the list was made
         if status.runner is None:
             self._start(unit)
         elif not _processes.is_alive(status.runner):
@@ -168,6 +171,7 @@ class Scheduler:
         if message is not None:
             outcome = Outcome(succeeded=False, message=message)
         else:
+            # Only a runner that lived to tell of a failure can quote the program.
             outcome = _attempts.judge(unit, status, clean=str)
         with self._database.write() as connection:
             _attempts.settle(connection, unit, outcome)
