@@ -13,8 +13,7 @@ from memory_provider import World
 from moorage import errors
 from moorage._cli._app import App
 from moorage._cli._exit_codes import MEANINGS, ExitCode, exit_code
-from moorage._cli._failure import report
-from moorage._cli._invocation import wanted_output
+from moorage._cli._failure import report, wanted_output
 
 KEYS = {"code", "message", "hint", "provider", "profile", "request_id", "retry", "resource"}
 

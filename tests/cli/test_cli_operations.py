@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -191,9 +192,9 @@ def waiting(program: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     )
     try:
         assert process.stderr is not None
-        for line in process.stderr:
-            if b"deployments.deploy" in line:
-                break
+        # The first one begins the deploy; at the third, it has been looked at twice.
+        looks = (line for line in process.stderr if b"deployments.deploy" in line)
+        assert len(list(islice(looks, 3))) == 3
         yield process
     finally:
         process.kill()

@@ -1,6 +1,7 @@
 """Errors as a person reads them, and as a program does."""
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -8,6 +9,7 @@ import click
 from ..errors import AuthenticationError, MoorageError, NotFoundError, Retry, TimedOutError
 from ._app import Terminated
 from ._exit_codes import ExitCode, exit_code
+from ._output import FORMATS, MACHINE, write_talk
 
 if TYPE_CHECKING:
     from ._app import App
@@ -54,13 +56,34 @@ def report(error: BaseException, app: "App", *, output: str, debug: bool) -> Exi
 
         _write("".join(traceback.format_exception(error)).rstrip(), sys.stderr)
     description, code = describe(error, app)
-    if output in {"json", "jsonl"}:
+    if output in MACHINE:
         import json
 
         _write(json.dumps(description, ensure_ascii=False, default=str), sys.stderr)
     else:
         _explain(error, description, colour=app.wants_colour(sys.stderr))
     return code
+
+
+def wanted_output(words: Sequence[str]) -> str:
+    """Return the output format that the words ask for, though they cannot be parsed.
+
+    A mistake in front of `-o json` must not keep a program from getting its error as JSON.
+    """
+    wanted = "table"
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        if word == "--":
+            break
+        value = ""
+        if word.startswith("--output="):
+            value = word.removeprefix("--output=")
+        elif word == "--output":
+            value = following
+        elif word.startswith("-") and not word.startswith("--") and "o" in word:
+            value = word.partition("o")[2] or following
+        if value in FORMATS:
+            wanted = value
+    return wanted
 
 
 def describe(error: BaseException, app: "App") -> tuple[dict[str, Any], ExitCode]:
@@ -164,6 +187,4 @@ def _hint(error: click.ClickException) -> str | None:
 
 
 def _write(text: str, stream: TextIO) -> None:
-    from ._output import write_talk
-
     write_talk(text, stream)

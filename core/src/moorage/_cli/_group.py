@@ -7,7 +7,7 @@ import click
 
 from ._app import App
 
-_HELP_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
 class Entry(NamedTuple):

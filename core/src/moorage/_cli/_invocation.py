@@ -2,7 +2,6 @@
 
 import io
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,18 +27,17 @@ def invoke(words: Sequence[str]) -> int:
     _open_streams()
     app = App()
     try:
-        with _termination():
-            # Reported before anything is closed: a token can be made of an open connection only.
-            try:
-                return _run(words, app)
-            except BrokenPipeError:
-                # Whoever read the output has gone.
-                _discard_output()
-                return 141
-            except BaseException as error:  # noqa: BLE001  # the last resort: all become exit codes
-                return _report(error, words, app)
-            finally:
-                app.close()
+        # Reported before anything is closed: a token can be made of an open connection only.
+        try:
+            return _run(words, app)
+        except BrokenPipeError:
+            # Whoever read the output has gone.
+            _discard_output()
+            return 141
+        except BaseException as error:  # noqa: BLE001  # the last resort: all become exit codes
+            return _report(error, words, app)
+        finally:
+            app.close()
     except BaseException as error:  # noqa: BLE001  # raised while the rest was cleaned up
         return _report(error, words, app)
 
@@ -47,11 +45,15 @@ def invoke(words: Sequence[str]) -> int:
 def _run(words: Sequence[str], app: App) -> int:
     code = 0
     try:
-        with root.make_context("moorage", list(words), obj=app) as context:
+        with root.make_context(
+            "moorage", list(words), obj=app, terminal_width=_help_width()
+        ) as context, _termination():
             root.invoke(context)
     except Exit as end:
         code = end.exit_code
     except NoArgsIsHelpError as error:
+        from ._failure import wanted_output
+
         if wanted_output(words) in {"json", "jsonl"}:
             raise
         click.echo(error.message, err=True)
@@ -61,7 +63,7 @@ def _run(words: Sequence[str], app: App) -> int:
 
 
 def _report(error: BaseException, words: Sequence[str], app: App) -> int:
-    from ._failure import report
+    from ._failure import report, wanted_output
 
     parsed = app.options
     output = parsed.output if parsed.output != "table" else wanted_output(words)
@@ -73,32 +75,10 @@ def _report(error: BaseException, words: Sequence[str], app: App) -> int:
     return code
 
 
-def wanted_output(words: Sequence[str]) -> str:
-    """Return the output format that the words ask for, though they cannot be parsed.
-
-    A mistake in front of `-o json` must not keep a program from getting its error as JSON.
-    """
-    from ._output import FORMATS
-
-    wanted = "table"
-    for word, following in zip(words, [*words, ""][1:], strict=True):
-        if word == "--":
-            break
-        value = ""
-        if word.startswith("--output="):
-            value = word.removeprefix("--output=")
-        elif word == "--output":
-            value = following
-        elif word.startswith("-") and not word.startswith("--") and "o" in word:
-            value = word.partition("o")[2] or following
-        if value in FORMATS:
-            wanted = value
-    return wanted
-
-
 @contextmanager
 def _termination() -> Iterator[None]:
     """Let a termination signal end the command as an interrupt would: cleanly."""
+    import signal  # not needed for a help text, and slow to import
 
     def end(_number: int, _frame: FrameType | None) -> None:
         raise Terminated
@@ -114,6 +94,15 @@ def _termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _help_width() -> int:
+    """Return the width of help texts; click's own way to find it imports a good deal."""
+    try:
+        columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size().columns
+    except (ValueError, OSError):
+        columns = 80
+    return min(max(columns - 2, 50), 100)
+
+
 def _open_streams() -> None:
     """Make stdout and stderr fit to be written to, whatever the process was started with."""
     if sys.stderr is None:
@@ -121,7 +110,7 @@ def _open_streams() -> None:
     if sys.stdout is None:
         # It takes nothing, so that data is not lost in silence.
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
-    elif isinstance(sys.stdout.buffer, io.RawIOBase):
+    elif isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
         # With PYTHONUNBUFFERED, Python drops the rest of a write that a pipe takes a part of.
         sys.stdout = open(  # noqa: SIM115  # until the end
             sys.stdout.fileno(),
