@@ -122,8 +122,8 @@ class Agent:
             self._wake_jobs.clear()
             try:
                 pause = await in_thread(self._scheduler.step)
-            except (MoorageError, OSError) as exc:
-                print(f"jobs: {exc}", file=sys.stderr, flush=True)  # noqa: T201  # the agent's log
+            except Exception as exc:  # noqa: BLE001  # one surprise must not end all jobs to come
+                print(f"jobs: {exc!r}", file=sys.stderr, flush=True)  # noqa: T201  # the agent's log
                 pause = 1.0
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
