@@ -480,6 +480,16 @@ def test_bad_name(app: Path, name: str, reason: str) -> None:
     assert error.message.isprintable()
 
 
+def test_long_path_in_message(app: Path) -> None:
+    """A message names a path to its end, which tells it from others, however long it is."""
+    written(app, {"/".join([*["d" * 60] * 10, "odd\n.csv"]): "x"})
+
+    error = refused(app)
+
+    assert r"/odd\n.csv' (618 characters) cannot be part" in error.message
+    assert len(error.message) < 400
+
+
 @pytest.mark.parametrize("name", ["a\nb", os.fsdecode(b"caf\xe9.bin"), "a\\b"])
 def test_bad_name_of_file(tmp_path: Path, name: str) -> None:
     """The same holds for a single file, and not for the directories around it."""

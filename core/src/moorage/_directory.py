@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ._portable_path import shown_path
+
 Parts = tuple[str, ...]
 """A path relative to the directory, as the names on disk; `()` is the directory itself."""
 
@@ -164,7 +166,9 @@ def resolved(parts: Parts, target_of: Callable[[Parts], str | None]) -> Parts:
         try:
             target = target_of((*reached, part))
         except (FileNotFoundError, NotADirectoryError) as exc:
-            raise LinkError(f"to {'/'.join((*reached, part))!a}, where nothing is") from exc
+            raise LinkError(
+                f"to {shown_path('/'.join((*reached, part)))}, where nothing is"
+            ) from exc
         if target is None:
             reached = (*reached, part)
             continue
@@ -172,6 +176,6 @@ def resolved(parts: Parts, target_of: Callable[[Parts], str | None]) -> Parts:
         if followed > _MOST_LINKS:
             raise LinkError("in a circle")
         if target.startswith("/"):
-            raise LinkError(f"to {target!a}, which is absolute")
+            raise LinkError(f"to {shown_path(target)}, which is absolute")
         ahead.extend(target.split("/")[::-1])
     return reached

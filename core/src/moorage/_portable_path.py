@@ -6,6 +6,15 @@ MAX_PATH_BYTES = 1024
 MAX_PART_BYTES = 255
 
 
+def shown_path(path: str) -> str:
+    """Return a path as it can stand in a message: quoted, control characters escaped, not endless.
+
+    Where it is cut, it is cut in the middle, since the end tells one path from another.
+    """
+    text = repr(path)
+    return text if len(text) <= 240 else f"{text[:80]}…{text[-120:]} ({len(path)} characters)"
+
+
 def flaw_of(path: str) -> str | None:
     """Say why a path cannot be that of a file in an artifact; `None` where it can.
 
@@ -79,7 +88,8 @@ class PathSet:
         key = _folded(path)
         other = self._folded.setdefault(key, path)
         if other != path:
-            return f"differs from {other!a} only in case or in how its characters are composed"
+            how = "only in case or in how its characters are composed"
+            return f"differs from {shown_path(other)} {how}"
         if path in self._files or path in self._directories:
             return "is a file and a directory"
         return None
