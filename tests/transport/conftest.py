@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import ssl
 import struct
@@ -35,7 +34,7 @@ class Received:
         return self.target.partition("?")[0]
 
 
-@dataclass
+@dataclass(eq=False)
 class Peer:
     """One connection, as the server's scripts see it."""
 
@@ -70,9 +69,14 @@ class Peer:
     def read_body(self, headers: Mapping[str, str]) -> bytes:
         if headers.get("transfer-encoding") == "chunked":
             body = b""
-            while size := int(self.file.readline(), 16):
+            while line := self.file.readline():
+                size = int(line, 16)
                 body += self.file.read(size)
+                if size == 0:
+                    break
                 self.file.readline()
+            else:
+                raise ConnectionAbortedError
             self.file.readline()
             return body
         wanted = int(headers.get("content-length", 0))
@@ -257,12 +261,6 @@ class Server:
             peer.close() if peer.file else connection.close()
             self._peers.discard(peer)
 
-    def __hash__(self) -> int:
-        return id(self)
-
-
-Peer.__hash__ = lambda self: id(self)  # type: ignore[method-assign]
-
 
 @dataclass
 class FakeClock:
@@ -295,6 +293,15 @@ def server() -> Iterator[Server]:
     assert not server.errors
 
 
+@pytest.fixture(scope="module")
+def module_server() -> Iterator[Server]:
+    """One server for all examples of the properties of a module."""
+    server = Server()
+    yield server
+    server.close()
+    assert not server.errors
+
+
 @pytest.fixture
 def second_server() -> Iterator[Server]:
     server = Server()
@@ -311,7 +318,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def open_descriptors() -> Callable[[], int]:
     """Count the descriptors of this process."""
-    return lambda: len(os.listdir("/proc/self/fd"))
+    return lambda: len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture

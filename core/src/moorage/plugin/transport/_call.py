@@ -231,6 +231,10 @@ class Call:
 
     def _run(self, finish: "Callable[[Attempt, BaseHTTPResponse], R]") -> R:
         while True:
+            if self._wire.closing.is_set():
+                from ._lost import closed_error
+
+                raise closed_error(self._request.what)
             self._sent += 1
             attempt = Attempt(self._wire, self._request, self._deadline, self._sent)
             error: MoorageError | None = None
@@ -271,7 +275,7 @@ class Call:
         self._failed += 1
         wait_s = self._next_wait_s(error, exchange)
         if wait_s is None:
-            if error.retry is Retry.SAFE and self._failed > 1:
+            if error.retry is Retry.SAFE and self._failed > 1 and not exchange.aborted:
                 error.retry = Retry.EXHAUSTED
             raise error from cause
         cancellation = self._request.cancellation
@@ -284,6 +288,8 @@ class Call:
     def _next_wait_s(self, error: MoorageError, exchange: Exchange) -> float | None:
         """Return the seconds until the next attempt; `None` where there is to be none."""
         request, policy = self._request, self._wire.options.retry
+        if exchange.aborted:
+            return None
         if error.retry is not Retry.SAFE or not (request.repeatable or not exchange.left):
             return None
         if request.content is not None and not request.content.rewindable:

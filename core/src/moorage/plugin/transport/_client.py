@@ -1,5 +1,6 @@
 """The HTTP client."""
 
+import re
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -392,7 +393,8 @@ def _base_address(url: str) -> Address:
 
 
 def _unusable(url: str, reason: str) -> ConfigError:
+    shown = re.split(r"[?#]", clean_url(url), maxsplit=1)[0]
     return ConfigError(
-        f"the endpoint {clean_url(url)!r} cannot be used: {reason}",
+        f"the endpoint {shown!r} cannot be used: {reason}",
         hint="write it as https://HOST, https://HOST:PORT or https://HOST/PREFIX",
     )

@@ -116,8 +116,14 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        self._socket.settimeout(self._exchange.patience())
-        return self._socket.recv_into(buffer)
+        while True:
+            self._socket.settimeout(self._exchange.patience())
+            try:
+                return self._socket.recv_into(buffer)
+            except TimeoutError:
+                # The system may still be busy with what it took: a slow line is no silent server.
+                if not self._exchange.still_sending():
+                    raise
 
     def close(self) -> None:
         if not self.closed:
@@ -259,6 +265,8 @@ class _Exchanging(HTTPConnection):
         exchange.left = True
         blocks = cast("Iterable[bytes] | None", exchange.blocks())  # of views, too, which it can
         super().request(method, exchange.target, blocks, headers, **options)
+        if exchange.sent_bytes > _SEND_WHOLE_BYTES:
+            exchange.still_sending()
 
     def putheader(self, header: str | bytes, *values: Any) -> None:
         """Add a header without another check: each was checked when the request was made."""
@@ -280,7 +288,11 @@ class _Exchanging(HTTPConnection):
         rest = memoryview(data)
         while rest:
             self.sock.settimeout(exchange.patience())
-            rest = rest[self.sock.send(rest) :]
+            try:
+                rest = rest[self.sock.send(rest) :]
+            except TimeoutError:
+                if not exchange.still_sending():
+                    raise
 
 
 class PlainConnection(_Exchanging):

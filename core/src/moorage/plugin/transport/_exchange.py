@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import sys
 from collections.abc import Iterator
 
 from ._content import Content
@@ -29,6 +30,7 @@ class Exchange:
     __slots__ = (
         "_connecting",
         "_socket",
+        "_unsent",
         "aborted",
         "connect_s",
         "content",
@@ -59,6 +61,7 @@ class Exchange:
         self.aborted = False
         self._connecting: Deadline | None = None
         self._socket: socket.socket | None = None
+        self._unsent = 0
 
     def patience(self) -> float:
         """Return the seconds that the next step on the socket may wait.
@@ -92,6 +95,11 @@ class Exchange:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
+    def still_sending(self) -> bool:
+        """Return whether the system has sent something on since this was asked last."""
+        before, self._unsent = self._unsent, _unsent_bytes(self._socket)
+        return self._unsent < before
+
     def blocks(self) -> Iterator[bytes | memoryview] | None:
         """Return the body piece by piece; `None` where there is no body."""
         return None if self.content is None else self._blocks(self.content)
@@ -104,3 +112,15 @@ class Exchange:
         except Exception as exc:
             self.source_error = exc
             raise SourceFailed from exc
+
+
+def _unsent_bytes(connection: socket.socket | None) -> int:
+    """Return what the system still holds back of what was written; 0 where it does not tell."""
+    try:
+        import fcntl
+        import termios
+
+        held = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)) if connection else b""
+    except (ImportError, OSError):
+        held = b""
+    return int.from_bytes(held, sys.byteorder)

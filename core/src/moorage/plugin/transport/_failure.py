@@ -74,9 +74,19 @@ _TEXT_KEYS = (
     "errors",
 )
 _CODE_KEYS = ("code", "error_code", "error", "type")
-_FIELD_KEYS = ("errors", "fields", "field_errors", "detail", "error")
+_FIELD_KEYS = ("errors", "fields", "field_errors")
+_ENVELOPES = ("detail", "error")
 _NOT_FIELDS = frozenset(
-    {*_TEXT_KEYS, *_CODE_KEYS, "status", "status_code", "instance", "request_id", "trace_id"}
+    {
+        *_TEXT_KEYS,
+        *_CODE_KEYS,
+        *_FIELD_KEYS,
+        "status",
+        "status_code",
+        "instance",
+        "request_id",
+        "trace_id",
+    }
 )
 
 _WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,100}")
@@ -297,9 +307,14 @@ def _fields(body: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
     if not isinstance(body, dict):
         yield from _inner_fields(body, path, depth)
         return
+    if depth == 0:
+        return
     for key in _FIELD_KEYS:
         if isinstance(body.get(key), (dict, list)):
             yield from _inner_fields(body[key], path, depth - 1)
+    for key in _ENVELOPES:
+        if isinstance(body.get(key), (dict, list)):
+            yield from _fields(body[key], path, depth - 1)
     alone = _NOT_FIELDS.isdisjoint(body)
     for key, item in body.items():
         # Beside a sentence about the whole, only a list of sentences tells of a field.

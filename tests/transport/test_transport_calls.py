@@ -1,0 +1,391 @@
+"""Calls: what is sent as a body, and what becomes of the reply."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from moorage.errors import DecodeError, IntegrityError, InvalidRequestError, Origin, Retry
+from moorage.plugin.transport import HttpClient, HttpOptions, StreamContent
+
+
+class Thing(msgspec.Struct):
+    id: str
+    count: int = 0
+
+
+@pytest.fixture
+def client(server: Any) -> Iterator[HttpClient]:
+    with HttpClient(server.origin) as client:
+        yield client
+
+
+# What is sent -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "body"),
+    [
+        (Thing(id="x", count=2), b'{"id":"x","count":2}'),
+        ({"a": [1, None, True]}, b'{"a":[1,null,true]}'),
+        (None, b"null"),
+        ([], b"[]"),
+        (0, b"0"),
+        ("é", '"é"'.encode()),
+        (datetime(2026, 1, 2, tzinfo=UTC), b'"2026-01-02T00:00:00Z"'),
+    ],
+)
+def test_json_body(server: Any, client: HttpClient, value: object, body: bytes) -> None:
+    """Anything that msgspec encodes is a body, null among it."""
+    client.call("POST", "/", json=value)
+
+    assert server.requests[0].body == body
+    assert server.requests[0].headers["content-type"] == "application/json"
+    assert server.requests[0].headers["content-length"] == str(len(body))
+
+
+def test_refused_json(server: Any, client: HttpClient) -> None:
+    """What JSON cannot hold is refused before anything is sent."""
+    with pytest.raises(InvalidRequestError, match="JSON"):
+        client.call("POST", "/", json={"x": object()})
+
+    assert server.requests == []
+
+
+def test_no_body(server: Any, client: HttpClient) -> None:
+    """A request without a body has no type, and a length only where servers insist on one."""
+    for method in ("GET", "DELETE", "POST", "PUT", "PATCH"):
+        client.call(method, "/")
+
+    lengths = [request.headers.get("content-length") for request in server.requests]
+    assert lengths == [None, None, "0", "0", "0"]
+    assert not any("content-type" in request.headers for request in server.requests)
+
+
+def _pieces() -> Iterator[bytes]:
+    yield b"one"
+    yield b""
+    yield b"two"
+
+
+@pytest.mark.parametrize(
+    ("data", "length"),
+    [
+        (b"onetwo", "6"),
+        (bytearray(b"onetwo"), "6"),
+        (io.BytesIO(b"onetwo"), "6"),
+        ([b"one", b"two"], None),
+        (_pieces(), None),
+        (StreamContent(_pieces(), length=6), "6"),
+    ],
+)
+def test_data_body(server: Any, client: HttpClient, data: Any, length: str | None) -> None:
+    """A body from memory, a file or an iterator arrives whole, framed by what is known of it."""
+    client.call("POST", "/", data=data, content_type="text/plain")
+
+    request = server.requests[0]
+    assert request.body == b"onetwo"
+    assert request.headers.get("content-length") == length
+    assert request.headers.get("transfer-encoding") == (None if length else "chunked")
+    assert request.headers["content-type"] == "text/plain"
+
+
+def test_file_body(server: Any, client: HttpClient, big_file: Path) -> None:
+    """A file is sent as it is, by its path or open, from where it stands."""
+    with big_file.open("rb") as file:
+        client.call("PUT", "/path", data=big_file)
+        file.seek(1000)
+        client.call("PUT", "/file", data=file)
+
+    content = big_file.read_bytes()
+    assert [request.body for request in server.requests] == [content, content[1000:]]
+    assert "content-type" not in server.requests[0].headers
+
+
+@pytest.mark.parametrize("data", ["text", 5, io.StringIO("text"), Path("no-such-file"), Path("/")])
+def test_refused_body(server: Any, client: HttpClient, data: Any) -> None:
+    """What is no bytes is refused before anything is sent."""
+    with pytest.raises(InvalidRequestError):
+        client.call("POST", "/", data=data)
+
+    assert server.requests == []
+
+
+def test_two_bodies(client: HttpClient) -> None:
+    """A request has one body."""
+    with pytest.raises(InvalidRequestError, match="one body"):
+        client.call("POST", "/", json=None, data=b"")
+
+
+def test_delete_with_body(server: Any, client: HttpClient) -> None:
+    """A body goes with any method that is given one."""
+    client.call("DELETE", "/files", json={"paths": ["a"]})
+
+    assert server.requests[0].body == b'{"paths":["a"]}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        StreamContent(iter([b"12345", b"67890", b"x"]), length=10),
+        StreamContent(iter([b"12345"]), length=10),
+        StreamContent(iter(["text"]), length=10),  # type: ignore[list-item]  # what is tried
+    ],
+)
+def test_wrong_length(server: Any, client: HttpClient, content: StreamContent) -> None:
+    """A body that is not what it claimed never arrives whole."""
+    with pytest.raises((IntegrityError, InvalidRequestError)) as caught:
+        client.call("POST", "/", data=content)
+
+    assert server.requests == []
+    assert caught.value.origin is Origin.CALLER
+
+
+def test_failing_iterator(server: Any, client: HttpClient) -> None:
+    """An exception of the caller's iterator reaches the caller, and the request never ends."""
+
+    def pieces() -> Iterator[bytes]:
+        yield b"x"
+        raise BrokenPipeError("the caller's own")
+
+    with pytest.raises(BrokenPipeError, match="the caller's own"):
+        client.call("POST", "/", data=pieces())
+
+    assert server.requests == []
+    assert client.call("GET", "/", returns=bytes) == b"{}"
+
+
+def test_progress(server: Any, client: HttpClient, big_file: Path) -> None:
+    """Progress tells the bytes that were sent, and of how many."""
+    seen: list[tuple[int, int | None]] = []
+    client.call("PUT", "/", data=big_file, progress=lambda done, total: seen.append((done, total)))
+
+    size = big_file.stat().st_size
+    assert seen[0] == (0, size)
+    assert seen[-1] == (size, size)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_changed_file(server: Any, client: HttpClient, big_file: Path) -> None:
+    """A file that changes while it is sent does not arrive as if it were whole."""
+
+    def spoil(done: int, total: int | None) -> None:
+        if 0 < done < 2 * 1024 * 1024:
+            with big_file.open("r+b") as file:
+                file.truncate(2 * 1024 * 1024)
+
+    with pytest.raises(IntegrityError, match="changed while it was sent"):
+        client.call("PUT", "/", data=big_file, progress=spoil)
+
+    assert server.requests == []
+
+
+# What comes back ----------------------------------------------------------------------------------
+
+
+def test_decoded(server: Any, client: HttpClient) -> None:
+    """JSON becomes an object of the type that was asked for; unknown keys are ignored."""
+    server.answer(server.reply(b'{"id":"x","new":1}', headers={"X-Request-Id": "r-1"}))
+    response = client.send("GET", "/", returns=Thing)
+
+    assert response.content == Thing(id="x")
+    assert response.status == 200
+    assert response.request_id == "r-1"
+    assert response.headers["x-request-ID"] == "r-1"
+
+
+def test_containers(server: Any, client: HttpClient) -> None:
+    """The type may be any that msgspec knows."""
+    server.always(server.reply(b'[{"id":"x"}]'))
+
+    assert client.call("GET", "/", returns=list[Thing]) == [Thing(id="x")]
+    assert client.call("GET", "/", returns=bytes) == b'[{"id":"x"}]'
+    assert client.call("GET", "/") is None
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_empty(server: Any, client: HttpClient, status: int) -> None:
+    """An empty body is an error where JSON was expected, unless the caller says what it means."""
+    server.always(server.reply(status=status))
+
+    with pytest.raises(DecodeError, match="empty"):
+        client.call("GET", "/", returns=Thing)
+    assert client.call("GET", "/", returns=Thing, empty=None) is None
+    assert client.call("GET", "/", returns=bytes) == b""
+    assert client.call("GET", "/") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "says"),
+    [
+        (b"<!DOCTYPE html><html><title>Log in</title>", "text/html; charset=utf-8", "HTML page"),
+        (b"<html>", "application/json", "HTML page"),
+        (b"hello", "text/plain", "text/plain instead"),
+        (b'{"id":"x"', "application/json", "damaged JSON"),
+        (b'{"id":"x"} trailing', "application/json", "damaged JSON"),
+        (b'{"id":"\xff"}', "application/json", "damaged JSON"),
+        (b'{"id":"x","y":' + b"[" * 100_000, "application/json", "damaged JSON"),
+        (b"\xef\xbb\xbf{}", "application/json", "damaged JSON"),
+        (b'{"count":1}', "application/json", "another shape.*`id`"),
+        (b'{"id":5}', "application/json", r"another shape.*\$\.id"),
+        (b"null", "application/json", "another shape"),
+        (b"[]", "application/json", "another shape"),
+    ],
+)
+def test_not_the_type(server: Any, client: HttpClient, body: bytes, kind: str, says: str) -> None:
+    """Every reply that is not what was asked for says in which way it is not."""
+    server.answer(server.reply(body, headers={"Content-Type": kind}))
+    with pytest.raises(DecodeError, match=says) as caught:
+        client.call("GET", "/x", returns=Thing)
+
+    error = caught.value
+    assert "GET /x" in str(error)
+    assert (error.status, error.retry, error.origin) == (200, Retry.NEVER, Origin.PROVIDER)
+    assert len(str(error)) < 1000
+
+
+def test_undecodable_write(server: Any, client: HttpClient) -> None:
+    """A write whose reply cannot be understood was done, and nobody knows what came of it."""
+    server.answer(server.reply(b"oops"))
+    with pytest.raises(DecodeError) as caught:
+        client.call("POST", "/", json={}, returns=Thing)
+
+    assert caught.value.retry is Retry.UNKNOWN_OUTCOME
+    assert len(server.requests) == 1
+
+
+def test_packed(server: Any, client: HttpClient) -> None:
+    """A packed body is unpacked."""
+    body = gzip.compress(json.dumps({"id": "x" * 10_000}).encode())
+    server.answer(server.reply(body, headers={"Content-Encoding": "gzip"}))
+
+    assert client.call("GET", "/", returns=Thing).id == "x" * 10_000
+    assert server.requests[0].headers["accept-encoding"] == "gzip"
+    assert client.call("GET", "/", returns=bytes) == b"{}"
+    assert server.connections == 1
+
+
+def test_badly_packed(server: Any, client: HttpClient) -> None:
+    """A body that cannot be unpacked is an error of the reply."""
+    server.answer(server.reply(b"not gzip", headers={"Content-Encoding": "gzip"}))
+
+    with pytest.raises(DecodeError, match="unpacked"):
+        client.call("GET", "/", returns=Thing)
+
+
+def test_chunked(server: Any, client: HttpClient) -> None:
+    """A body in chunks is put together, and its connection used again."""
+    chunks = b'5\r\n{"id"\r\n5;x=y\r\n:"x"}\r\n0\r\nTrailer: 1\r\n\r\n'
+    server.answer(server.reply(chunks, headers={"Transfer-Encoding": "chunked"}))
+
+    assert client.call("GET", "/", returns=Thing) == Thing(id="x")
+    client.call("GET", "/")
+    assert server.connections == 1
+
+
+def test_until_the_end(server: Any, client: HttpClient) -> None:
+    """A body without a length ends with its connection."""
+    server.answer(server.cut(b'HTTP/1.0 200 OK\r\n\r\n{"id":"x"}'))
+
+    assert client.call("GET", "/", returns=Thing) == Thing(id="x")
+
+
+def test_too_long(server: Any) -> None:
+    """A body that would not fit the limit is refused, told or not, packed or not."""
+    long = b'"' + b"x" * 5000 + b'"'
+    server.answer(
+        server.reply(long),
+        server.reply(b"1388\r\n" + long[:5000], headers={"Transfer-Encoding": "chunked"}),
+        server.reply(gzip.compress(long), headers={"Content-Encoding": "gzip"}),
+    )
+    with HttpClient(server.origin, options=HttpOptions(max_reply_bytes=4096)) as client:
+        for _ in range(3):
+            with pytest.raises(DecodeError, match="longer than 4096 bytes"):
+                client.call("GET", "/", returns=str)
+        assert client.call("GET", "/", returns=bytes) == b"{}"
+
+
+def test_interim_replies(server: Any, client: HttpClient) -> None:
+    """Interim replies are passed over."""
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    server.answer(b"HTTP/1.1 100 Continue\r\n\r\n" + hints + server.reply(b'{"id":"x"}'))
+
+    assert client.call("GET", "/", returns=Thing) == Thing(id="x")
+
+
+def test_chosen_success(server: Any, client: HttpClient) -> None:
+    """The caller says which statuses are success; any other is an error."""
+    server.answer(server.reply(b"{}", status=201), server.reply(b"teapot", status=418))
+
+    with pytest.raises(DecodeError, match="201"):
+        client.call("POST", "/", success={200})
+    response = client.send("GET", "/", returns=bytes, success=range(100, 600))
+    assert (response.status, response.content) == (418, b"teapot")
+
+
+def test_head(server: Any, client: HttpClient) -> None:
+    """A reply to HEAD has headers and no body, whatever length it names."""
+    server.answer(server.reply(length=5000))
+    response = client.send("HEAD", "/", returns=bytes)
+
+    assert response.content == b""
+    assert response.headers["content-length"] == "5000"
+    client.call("GET", "/")
+    assert server.connections == 1
+
+
+# Streams ------------------------------------------------------------------------------------------
+
+
+def test_stream(server: Any, client: HttpClient) -> None:
+    """A reply can be read while it arrives, by size, by line and to its end."""
+    text = b"".join(b"line %d\n" % number for number in range(5000))
+    server.always(server.reply(text))
+
+    with client.stream("GET", "/") as stream:
+        assert stream.length == len(text)
+        assert stream.read(10) == text[:10]
+        assert stream.read() == text[10:]
+        assert stream.read(1) == b""
+    with client.stream("GET", "/") as stream:
+        assert list(io.BufferedReader(stream)) == text.splitlines(keepends=True)
+    assert server.connections == 1
+
+
+def test_stream_arrives(server: Any, client: HttpClient) -> None:
+    """What has arrived is there before the rest is."""
+
+    def script(peer: Any) -> None:
+        peer.send(server.reply(b"first", length=11))
+        server.released.wait(20)
+        peer.send(b"second")
+
+    server.answer(script)
+    with client.stream("GET", "/") as stream:
+        buffer = bytearray(100)
+        first = stream.readinto(buffer)
+        server.released.set()
+        rest = stream.read()
+
+    assert (buffer[:first], rest) == (b"first", b"second")
+
+
+def test_closed_stream(server: Any, client: HttpClient) -> None:
+    """A stream that is closed early gives its connection up, and cannot be read."""
+    server.answer(server.reply(b"x" * 100, length=10_000))
+    stream = client.stream("GET", "/")
+    stream.close()
+    stream.close()
+
+    with pytest.raises(ValueError, match="closed"):
+        stream.read()
+    client.call("GET", "/")
+    assert server.connections == 2
