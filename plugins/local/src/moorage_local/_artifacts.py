@@ -75,7 +75,7 @@ class Artifacts:
         Raises:
             AlreadyExistsError: Other content is there under this name and version.
             InvalidRequestError: The source is no app, though it is pushed as one.
-            ConflictError: A file changed while it was read.
+            IntegrityError: A file changed while it was read.
             QuotaError: The disk is full.
         """
         _pack.check_source(push.source, push.kind)

@@ -186,18 +186,16 @@ class Home:
         """Return the home's id; `None` where it is not a home yet and may become one."""
         file = self.path / _IDENTITY
         try:
-            identity = json.loads(file.read_bytes())
-            version, identifier = identity["version"], identity["id"]
-            if not isinstance(version, int) or not isinstance(identifier, str):
-                raise TypeError  # handled like every other damage
+            parsed = _parsed(file.read_bytes())
         except FileNotFoundError:
             self._check_empty()
             return None
-        except (ValueError, KeyError, TypeError) as exc:
+        if parsed is None:
             raise ConfigError(
                 f"{file} is damaged, so that {self.path} cannot be used as the home",
                 hint="put a backup of the file in its place, or set `home` to another directory",
-            ) from exc
+            )
+        version, identifier = parsed
         if version > LAYOUT_VERSION:
             raise ConfigError(
                 f"the home {self.path} was written by a newer moorage-local"
@@ -220,6 +218,8 @@ class Home:
         with locked(self.path / _LOCK, timeout=30.0):
             if (identifier := self._identity()) is not None:
                 return identifier  # another process was faster
+            for left in self.path.glob(f".{_IDENTITY}.*"):  # by one that was killed here
+                left.unlink()
             identifier = str(uuid.uuid4())
             content = json.dumps({"version": LAYOUT_VERSION, "id": identifier})
             write_atomically(self.path / _IDENTITY, content.encode() + b"\n")
@@ -232,6 +232,17 @@ class Home:
         for name in _DIRECTORIES:
             if not (self.path / name).is_dir():
                 (self.path / name).mkdir(mode=0o700, exist_ok=True)
+
+
+def _parsed(content: bytes) -> tuple[int, str] | None:
+    try:
+        identity = json.loads(content)
+        version, identifier = identity["version"], identity["id"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if isinstance(version, int) and isinstance(identifier, str):
+        return version, identifier
+    return None
 
 
 def _claim(directory: Path) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self, TypeVar
 
-from moorage.errors import ConflictError
+from moorage.errors import IntegrityError
 
 from ._blobs import LOCK, TURN_S, BlobStore, row_exists
 from ._database import Database
@@ -72,7 +72,7 @@ class Intake:
             advance: Told about its bytes as they are read for the first time.
 
         Raises:
-            ConflictError: It changed while it was read.
+            IntegrityError: It changed while it was read.
         """
         if content.size_bytes <= CHUNK_BYTES:
             digest = self._add_small(content)
@@ -191,8 +191,8 @@ def _digest(content: Content, found: tuple[str, int]) -> str:
     return digest
 
 
-def _changed(content: Content) -> ConflictError:
-    return ConflictError(
+def _changed(content: Content) -> IntegrityError:
+    return IntegrityError(
         f"{content.name!a} changed while it was read",
         hint="push again when nothing writes to the source",
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from moorage.errors import ConfigError, Origin, UnavailableError
 
-from ._disk import write_atomically
+from ._disk import sync, write_atomically
 from ._errors import translated
 from ._home import Home
 
@@ -91,7 +91,10 @@ def _create(home: Home) -> SecretKey:
     record = {"id": key.id, "place": "keyring"}
     if not _tell_keyring(home, text):
         record |= {"place": "file", "key": text}
-    write_atomically(home.path / _FILE, json.dumps(record).encode() + b"\n")
+    with home.scratch("key") as scratch:  # so that no copy of a key is left by a kill
+        write_atomically(scratch / _FILE, json.dumps(record).encode() + b"\n")
+        (scratch / _FILE).replace(home.path / _FILE)
+    sync([home.path])
     return key
 
 
