@@ -198,6 +198,18 @@ def test_profile_lowers_and_never_raises() -> None:
     assert not record["jobs.list"]
 
 
+def test_profile_can_lower_a_little() -> None:
+    """A profile can lower a capability to any lower level, and the lower one of two counts."""
+    partial = Support(SupportLevel.PARTIAL, "half of it")
+    declared = {"jobs.get": Support(SupportLevel.FULL), "jobs.list": partial}
+    emulated = Support(SupportLevel.EMULATED, "by the profile's word")
+
+    record = Capabilities("p", declared, {"jobs.get": partial, "jobs.list": emulated})
+
+    assert record["jobs.get"] == partial
+    assert record["jobs.list"] == partial
+
+
 def test_misspelt_names_are_errors() -> None:
     """A name that does not exist is never mistaken for a refusal."""
     record = Capabilities("p", EVERYTHING)

@@ -102,6 +102,7 @@ class Support(msgspec.Struct, frozen=True):
         return self.level in _USABLE
 
 
+_RANK = {level: -rank for rank, level in enumerate(SupportLevel)}
 _USABLE = frozenset({SupportLevel.FULL, SupportLevel.EMULATED, SupportLevel.PARTIAL})
 _UNDECLARED = Support(SupportLevel.UNSUPPORTED, "the provider does not declare it")
 
@@ -147,9 +148,8 @@ class Capabilities(Mapping[str, Support]):
         self._supports: dict[str, Support] = {}
         for name in NAMES:
             support = declared.get(name, _UNDECLARED)
-            if support and name in lowered and not lowered[name]:
-                support = lowered[name]
-            self._supports[name] = support
+            taken = lowered.get(name, support)
+            self._supports[name] = min(support, taken, key=lambda s: _RANK[s.level])
 
     def __getitem__(self, name: str) -> Support:
         if name not in self._supports:

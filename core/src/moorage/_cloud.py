@@ -21,7 +21,7 @@ from ._redaction import Redactor
 from ._secrets import Secrets
 from ._session import Session
 from ._version import __version__
-from .errors import InvalidRequestError
+from .errors import ConfigError, InvalidRequestError
 
 if TYPE_CHECKING:
     from ._config import Resolution
@@ -253,5 +253,11 @@ def _state_dir(info: "ProviderInfo", resolution: "Resolution") -> Path:
     import platformdirs
 
     state = os.environ.get("MOORAGE_STATE_DIR")
-    base = Path(state) if state else platformdirs.user_state_path("moorage", appauthor=False)
+    try:
+        base = Path(state) if state else platformdirs.user_state_path("moorage", appauthor=False)
+    except RuntimeError as exc:
+        raise ConfigError(
+            f"there is no place for the state of {info.name!r}: {exc}",
+            hint="set HOME, or MOORAGE_STATE_DIR to a directory of your own",
+        ) from exc
     return base / info.name / (resolution.profile or "default")

@@ -1,0 +1,169 @@
+"""Every example in the documentation runs.
+
+On each page, in order: Python blocks run in one namespace, `$` lines of console blocks run in a
+shell, and a block after the comment `<!-- file: PATH -->` is written to that path. A console
+block's output is compared where it is shown; `...` stands for anything. `<!-- not run: why -->`
+leaves a block out.
+"""
+
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    page
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    if "_build" not in page.parts and "```" in page.read_text()
+)
+COMMENT = re.compile(r"<!--\s*(file|not run|exits):\s*(.+?)\s*-->")
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One fenced block of a page."""
+
+    language: str
+    text: str
+    line: int
+    note: str = ""
+    value: str = ""
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    note, value = "", ""
+    for token in MarkdownIt().parse(page.read_text()):
+        if token.type == "html_block" and (found := COMMENT.search(token.content)):
+            note, value = found.groups()
+        elif token.type == "fence":
+            language = token.info.strip()
+            yield Block(language, token.content, (token.map or [0])[0] + 1, note, value)
+            note, value = "", ""
+
+
+def runnable(page: Path) -> list[Block]:
+    return [
+        block
+        for block in blocks(page)
+        if (block.note != "not run"
+        and block.language in {"python", "console", "toml"})
+        or block.note == "file"
+    ]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """Give a page a directory with the examples, the program on PATH and a home of its own."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        patch.chdir(tmp_path)
+        yield tmp_path
+        import moorage
+
+        with moorage.connect("local") as cloud:
+            cloud.native.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if runnable(page)], ids=lambda page: page.stem
+)
+def test_examples_run(page: Path, place: Path) -> None:
+    """What a page shows can be done as it is written, from top to bottom."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in runnable(page):
+        where = f"{page.relative_to(ROOT)}:{block.line}"
+        if block.note == "file":
+            path = place / block.value
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+        elif block.language == "toml":
+            tomllib.loads(block.text)
+        elif block.language == "python":
+            # Padded, so that a traceback names the page's own line.
+            code = compile("\n" * block.line + block.text, str(page), "exec")
+            exec(code, namespace)  # the point of the test
+        else:
+            for command, output in commands(block.text):
+                expected = int(block.value) if block.note == "exits" else 0
+                done = subprocess.run(
+                    ["bash", "-euo", "pipefail", "-c", command],
+                    capture_output=True,
+                    text=True,
+                    timeout=100,
+                    check=False,
+                )
+                said = f"{where}\n$ {command}\n{done.stdout}{done.stderr}"
+                assert done.returncode == expected, said
+                if output:
+                    shown = "\n".join(map(str.rstrip, (done.stdout + done.stderr).splitlines()))
+                    assert matches(shown.strip(), output), f"{said}\n--- expected\n{output}"
+
+
+def commands(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each command of a console block with the output that is shown under it."""
+    command, output = "", list[str]()
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            if command:
+                yield command, "\n".join(output).strip()
+            command, output = line[2:], []
+        elif command.endswith("\\") or (line.startswith("> ") and not output):
+            command += "\n" + line.removeprefix("> ")
+        else:
+            output.append(line.rstrip())
+    if command:
+        yield command, "\n".join(output).strip()
+
+
+def matches(shown: str, expected: str) -> bool:
+    """Compare, with `...` for anything."""
+    pattern = "".join(
+        "*" if part == "..." else re.sub(r"([\[\]?*])", r"[\1]", part)
+        for part in re.split(r"(\.\.\.)", expected)
+    )
+    return fnmatch.fnmatchcase(shown, pattern)
+
+
+def test_every_toml_block_parses() -> None:
+    """TOML on any page is TOML."""
+    for page in PAGES:
+        for block in blocks(page):
+            if block.language == "toml":
+                tomllib.loads(block.text)
+
+
+def test_every_block_is_accounted_for() -> None:
+    """A block that could be run and is not says why."""
+    for page in PAGES:
+        for block in blocks(page):
+            if block.note == "not run":
+                assert len(block.value) > 10, f"{page}:{block.line}"
+            assert block.language, f"{page}:{block.line} has no language"
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected", "same"),
+    [
+        ("iris ready", "iris ready", True),
+        ("iris ready", "iris ...", True),
+        ("a\nb\nc", "a\n...\nc", True),
+        ("iris failed", "iris ready", False),
+        ("[1]", "[1]", True),
+        ("1", "[1]", False),
+    ],
+)
+def test_outputs_are_compared(shown: str, expected: str, same: bool) -> None:
+    """Shown output is compared with real output, and `...` stands for anything."""
+    assert matches(shown, expected) is same
