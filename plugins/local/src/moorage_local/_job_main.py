@@ -25,7 +25,8 @@ def main(arguments: list[str]) -> int:
     try:
         content = _run(handler, Path(input_file), int(limit))
     except _NoResultError as exc:
-        sys.stderr.write(f"{exc}\n")
+        if not exc.told:
+            sys.stderr.write(f"{exc}\n")
         _write(result.with_name("error.json"), json.dumps({"message": str(exc)}).encode())
         return 1
     _write(result, content)
@@ -33,7 +34,15 @@ def main(arguments: list[str]) -> int:
 
 
 class _NoResultError(Exception):
-    """There is no result, for a reason that the text tells."""
+    """There is no result, for a reason that the text tells.
+
+    Attributes:
+        told: Whether the log has it already.
+    """
+
+    def __init__(self, message: str, *, told: bool = False) -> None:
+        super().__init__(message)
+        self.told = told
 
 
 def _run(handler: str, input_file: Path, limit: int) -> bytes:
@@ -48,8 +57,8 @@ def _run(handler: str, input_file: Path, limit: int) -> bytes:
             f"{handler} called sys.exit({code}) instead of returning a result"
         ) from exc
     except BaseException as exc:  # also KeyboardInterrupt and the like: whatever ends it is told
-        traceback.print_exception(_own(exc))
-        raise _NoResultError(_described(exc)) from exc
+        _print(exc)
+        raise _NoResultError(_described(exc), told=True) from exc
     return _encode(handler, output, limit)
 
 
@@ -61,8 +70,9 @@ def _find(handler: str) -> Any:
     try:
         found: Any = importlib.import_module(module_name)
     except BaseException as exc:  # the app's own code runs here
-        traceback.print_exception(_own(exc))
-        raise _NoResultError(f"cannot import {module_name!r}: {_described(exc)}") from exc
+        _print(exc)
+        message = f"cannot import {module_name!r}: {_described(exc)}"
+        raise _NoResultError(message, told=True) from exc
     for name in attributes.split("."):
         try:
             found = getattr(found, name)
@@ -88,10 +98,14 @@ def _encode(handler: str, output: Any, limit: int) -> bytes:
 
 def _described(exc: BaseException) -> str:
     """Return the exception and the last frames that led to it."""
-    words = "".join(traceback.format_exception_only(exc)).strip()
+    words = "".join(traceback.format_exception_only(type(exc), exc)).strip()
     frames = traceback.extract_tb(_own(exc).__traceback__)[-_FRAMES:]
     lines = [f"  {_place(frame.filename)}:{frame.lineno} in {frame.name}" for frame in frames]
     return "\n".join([words[:_MESSAGE_CHARACTERS], *lines])
+
+
+def _print(exc: BaseException) -> None:
+    traceback.print_exception(type(exc), _own(exc), exc.__traceback__)
 
 
 def _own(exc: BaseException) -> BaseException:
