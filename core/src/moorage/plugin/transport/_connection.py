@@ -265,8 +265,6 @@ class _Exchanging(HTTPConnection):
         exchange.left = True
         blocks = cast("Iterable[bytes] | None", exchange.blocks())  # of views, too, which it can
         super().request(method, exchange.target, blocks, headers, **options)
-        if exchange.sent_bytes > _SEND_WHOLE_BYTES:
-            exchange.still_sending()
 
     def putheader(self, header: str | bytes, *values: Any) -> None:
         """Add a header without another check: each was checked when the request was made."""
@@ -290,6 +288,7 @@ class _Exchanging(HTTPConnection):
             self.sock.settimeout(exchange.patience())
             try:
                 rest = rest[self.sock.send(rest) :]
+                exchange.still_sending()
             except TimeoutError:
                 if not exchange.still_sending():
                     raise
