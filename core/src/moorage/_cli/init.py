@@ -7,12 +7,7 @@ import click
 
 from ..errors import InvalidRequestError
 from ._app import App
-from ._failure import CommandFailure
 from ._group import command, pass_app
-
-_TEMPLATE = Path(__file__).parent / "_template"
-_SUFFIX = ".template"  # they are data here, not modules of this package
-_TEMPLATE_NAME = "my-app"
 
 
 @command("init", examples=("moorage init my-app", "cd my-app && moorage deploy my-app ."))
@@ -26,6 +21,7 @@ def init(app: App, directory: str, *, name: str | None) -> None:
     exists is overwritten.
     """
     from .._artifact import check_name
+    from .._starter import write_app
 
     target = Path(directory)
     try:
@@ -33,22 +29,7 @@ def init(app: App, directory: str, *, name: str | None) -> None:
     except InvalidRequestError as exc:
         exc.hint = f"{exc.hint}; --name gives the app another name than its directory's"
         raise
-    files = {
-        source.name.removesuffix(_SUFFIX): source.read_text("utf-8")
-        for source in sorted(_TEMPLATE.glob(f"*{_SUFFIX}"))
-    }
-    taken = [file for file in files if (target / file).exists()]
-    if taken:
-        raise CommandFailure(
-            f"{directory!r} already holds {', '.join(taken)}",
-            code="already_exists",
-            hint="choose a directory without them; nothing was written",
-        )
-    target.mkdir(parents=True, exist_ok=True)
-    for file, text in files.items():
-        with (target / file).open("x", encoding="utf-8") as stream:
-            stream.write(text.replace(_TEMPLATE_NAME, called))
-    app.out.lines("path", [str(target / file) for file in files])
+    app.out.lines("path", [str(path) for path in write_app(target, called)])
     app.out.talk(f"next: moorage deploy {called} {_shown(target)}")
 
 
