@@ -3,7 +3,9 @@
     python benchmarks/logs/follow.py [--records N] [--json]
 
 The records go through the same files and the same driver as in use; the follower runs in a process
-of its own while another one writes.
+of its own. The reference is the plainest program that reads the same files: it decodes each line.
+It fails where following takes more than five times as long, needs memory that grows, or where the
+newest lines of all do not come at once.
 """
 
 import argparse
@@ -25,6 +27,19 @@ from moorage_local._logs import Logs
 
 LINE = "2025-11-20 12:00:00,123 INFO app.requests: served request %09d of a usual length in 12 ms"
 JOB = LogTarget(kind="job", key="j1")
+
+REFERENCE = """
+import json, sys, time
+from pathlib import Path
+import msgspec
+began = time.perf_counter()
+count = 0
+for file in sorted(Path(sys.argv[1]).glob("*.jsonl")):
+    with file.open("rb") as stream:
+        for line in stream:
+            count += msgspec.json.decode(line)["seq"] > 0
+print(json.dumps({"count": count, "seconds": time.perf_counter() - began}))
+"""
 
 FOLLOWER = """
 import json, resource, sys, time
@@ -63,11 +78,9 @@ def main() -> int:
     else:
         for name, figure in figures.items():
             print(f"{name:<44}{figure:>14,.2f}")
-    # What an interactive reader notices, and what a log must not cost.
-    kept = figures["follow: records per second"] >= 100_000
+    kept = figures["follow: times the reference"] <= 5
     kept &= figures["follow: memory grown, KiB"] <= 4096
     kept &= figures["tail 100 of all, ms"] <= 50
-    kept &= figures["runner: MB of output per second"] >= 20
     return 0 if kept else 1
 
 
@@ -99,9 +112,13 @@ def measure(directory: Path, records: int) -> dict[str, float]:
     )
     with database.write() as connection:
         connection.execute("UPDATE jobs SET state = 'succeeded'")
-    read = follow(home)
+    rounds = [(run(REFERENCE, log), run(FOLLOWER, home.path)) for _ in range(3)]
+    read = min((follower for _, follower in rounds), key=lambda each: each["seconds"])
     figures["follow: records per second"] = read["count"] / read["seconds"]
-    figures["follow: memory grown, KiB"] = read["grown_kb"]
+    figures["follow: times the reference"] = statistics.median(
+        follower["seconds"] / reference["seconds"] for reference, follower in rounds
+    )
+    figures["follow: memory grown, KiB"] = max(each["grown_kb"] for _, each in rounds)
     with database.write() as connection:
         connection.execute("UPDATE jobs SET state = 'running'")
     latencies = sorted(live(logs, writer))
@@ -125,9 +142,9 @@ def milliseconds(call: Callable[[], object]) -> float:
     return statistics.median(times) * 1000
 
 
-def follow(home: Home) -> dict[str, float]:
+def run(program: str, argument: Path) -> dict[str, float]:
     ran = subprocess.run(
-        [sys.executable, "-c", FOLLOWER, home.path], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, argument], capture_output=True, text=True, check=True
     )
     figures: dict[str, float] = json.loads(ran.stdout)
     return figures
