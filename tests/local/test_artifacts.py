@@ -24,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from moorage import errors
 from moorage._source import open_source
 from moorage.plugin import Artifact, ArtifactKind, ArtifactPush, ArtifactRef, ArtifactState
+from moorage.plugin.archive import archive_entries, write_tar
 from moorage_local import Client
 from moorage_local._database import stamp
 
@@ -330,6 +331,9 @@ def test_directory_is_read_as_the_same_archive_every_time(
             assert file is not None
             contents[member.name] = file.read()
 
+    written = io.BytesIO()
+    write_tar(written, archive_entries(open_source(app)))
+    assert archive == written.getvalue()  # as every provider writes it
     assert contents == {**APP, long: b"deep"}
     assert {member.mode for member in members if member.name == "bin/run"} == {0o755}
     assert {(member.uid, member.uname, member.mtime) for member in members} == {(0, "", 0)}

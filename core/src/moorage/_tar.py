@@ -57,26 +57,40 @@ def write_tar(
         InvalidRequestError: A path cannot be in an archive.
         IntegrityError: A content is not as long as its entry says.
     """
-    ordered = in_order(entries)
+    chunks = tar_chunks(entries)
     if gzip_level is None:
-        _write(into, ordered)
+        _write(into, chunks)
         return
     with _Gzip(into, gzip_level) as compressed:
-        _write(compressed, ordered)
+        _write(compressed, chunks)
 
 
-def _write(into: _Sink, entries: Iterable[ArchiveEntry]) -> None:
+def tar_chunks(entries: Iterable[ArchiveEntry]) -> Iterator[bytes]:
+    """Return what `write_tar` writes, in pieces as they are asked for, without compression.
+
+    Raises:
+        InvalidRequestError: A path cannot be in an archive.
+        IntegrityError: A content is not as long as its entry says.
+    """
+    return _chunks(in_order(entries))
+
+
+def _chunks(ordered: Iterable[ArchiveEntry]) -> Iterator[bytes]:
     written = 0
-    for entry in entries:
+    for entry in ordered:
         headers = _headers(entry)
-        into.write(headers)
-        for chunk in checked_content(entry):
-            into.write(chunk)
+        yield headers
+        yield from checked_content(entry)
         padding = -entry.size_bytes % _BLOCK
-        into.write(bytes(padding))
+        yield bytes(padding)
         written += len(headers) + entry.size_bytes + padding
     end = 2 * _BLOCK
-    into.write(bytes(end + -(written + end) % _RECORD))
+    yield bytes(end + -(written + end) % _RECORD)
+
+
+def _write(into: _Sink, chunks: Iterable[bytes]) -> None:
+    for chunk in chunks:
+        into.write(chunk)
 
 
 def _headers(entry: ArchiveEntry) -> bytes:

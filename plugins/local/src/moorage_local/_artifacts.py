@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import uuid
-from collections.abc import Generator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,16 +28,17 @@ from moorage.plugin import (
     Progress,
     SourceFile,
 )
+from moorage.plugin.archive import ArchiveEntry, tar_chunks
 
 from . import _pack
 from ._blobs import BlobStore
+from ._chunk_stream import stream_of
 from ._database import Database, moment, stamp
 from ._errors import translated
 from ._hashing import CHUNK_BYTES, copy
 from ._home import Home
 from ._intake import Content, Intake
 from ._pack import PackedFile
-from ._tar import END, header, padding, stream_of
 
 _PAGE_LENGTH = 100
 _VERSION_LENGTH = 12
@@ -154,7 +155,7 @@ class Artifacts:
                 (file,) = self._files(row)
                 content = self._content(row, file)
                 return stream_of(self._verified(row, file, content), content)
-            return stream_of(self._archive(row))
+            return stream_of(tar_chunks(self._entry(row, file) for file in self._files(row)))
 
     def get(self, ref: ArtifactRef, /) -> Artifact:
         """Return one artifact; the one that was stored last where the reference has no version.
@@ -271,7 +272,7 @@ class Artifacts:
         except FileNotFoundError as exc:
             raise self._lost(row, file) from exc
 
-    def _verified(self, row: sqlite3.Row, file: PackedFile, stream: BinaryIO) -> Generator[bytes]:
+    def _verified(self, row: sqlite3.Row, file: PackedFile, stream: BinaryIO) -> Iterator[bytes]:
         digest = hashlib.sha256()
         with stream, translated(f"read artifact {_ref(row)}"):
             while chunk := stream.read(CHUNK_BYTES):
@@ -280,12 +281,11 @@ class Artifacts:
         if digest.hexdigest() != file.sha256:
             raise self._altered(row, file)
 
-    def _archive(self, row: sqlite3.Row) -> Generator[bytes]:
-        for file in self._files(row):
-            yield header(file.path, file.size_bytes, executable=file.executable)
+    def _entry(self, row: sqlite3.Row, file: PackedFile) -> ArchiveEntry:
+        def content() -> Iterator[bytes]:  # opened when its turn has come
             yield from self._verified(row, file, self._content(row, file))
-            yield padding(file.size_bytes)
-        yield END
+
+        return ArchiveEntry(file.path, file.size_bytes, content(), file.executable)
 
     def _lost(self, row: sqlite3.Row, file: PackedFile) -> NotFoundError | IntegrityError:
         with self._database.read() as connection:

@@ -76,7 +76,7 @@ class Client:
             InvalidRequestError: There is no such setting, or its value cannot be used.
         """
         if home is not None:
-            settings["home"] = Path(home)
+            settings["home"] = home
         try:
             self.settings = msgspec.convert(settings, LocalSettings, dec_hook=_instance)
         except msgspec.ValidationError as exc:
@@ -88,6 +88,7 @@ class Client:
         self._mutex = threading.RLock()
         self._parts: dict[type, Any] = {}
         self._stack = contextlib.ExitStack()
+        self._closed = False
 
     @classmethod
     def of(cls, settings: LocalSettings, clock: Clock) -> Self:
@@ -195,6 +196,7 @@ class Client:
     def close(self) -> None:
         """Release every file and thread; may be called twice."""
         with self._mutex:
+            self._closed = True
             self._stack.close()
             self._parts.clear()
 
@@ -236,6 +238,10 @@ class Client:
 
     def _part(self, kind: type[T], make: Callable[[], T]) -> T:
         with self._mutex:
+            if self._closed:
+                raise InvalidRequestError(
+                    "this client of the local provider is closed", hint="make another one"
+                )
             if kind not in self._parts:
                 self._parts[kind] = make()
             return cast("T", self._parts[kind])
@@ -251,5 +257,7 @@ def default_home() -> Path:
 def _instance(wanted: type, given: object) -> object:
     if isinstance(given, wanted):
         return given
+    if wanted is Path and isinstance(given, str | os.PathLike):
+        return Path(given)
     msg = f"Expected `{wanted.__name__}`, got `{type(given).__name__}`"
     raise msgspec.ValidationError(msg)

@@ -1,45 +1,28 @@
-"""A tar archive that is made while it is read, the same every time."""
+"""A stream of what is made while it is read."""
 
 import io
-import tarfile
-from collections.abc import Generator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-END = bytes(2 * tarfile.BLOCKSIZE)
-"""What follows the last file."""
-
 _BUFFER_BYTES = 1 << 16
 
 
-def header(path: str, size_bytes: int, *, executable: bool) -> bytes:
-    """Return what stands before a file; nothing in it depends on when and where it is made."""
-    info = tarfile.TarInfo(path)
-    info.size = size_bytes
-    info.mode = 0o755 if executable else 0o644
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
-
-
-def padding(size_bytes: int) -> bytes:
-    """Return what stands after a file."""
-    return bytes(-size_bytes % tarfile.BLOCKSIZE)
-
-
-def stream_of(chunks: Generator[bytes], *closed_with_it: BinaryIO) -> BinaryIO:
-    """Return the bytes that a generator yields as a stream.
+def stream_of(chunks: Iterator[bytes], *closed_with_it: BinaryIO) -> BinaryIO:
+    """Return the bytes that an iterator gives as a stream.
 
     Args:
-        chunks: Closed with the stream.
-        closed_with_it: What the generator reads, in case that it is never started.
+        chunks: Let go with the stream.
+        closed_with_it: What the iterator reads, in case that it is never started.
     """
     return io.BufferedReader(_ChunkStream(chunks, closed_with_it), _BUFFER_BYTES)
 
 
 class _ChunkStream(io.RawIOBase):
-    def __init__(self, chunks: Generator[bytes], closed_with_it: tuple[BinaryIO, ...]) -> None:
+    def __init__(self, chunks: Iterator[bytes], closed_with_it: tuple[BinaryIO, ...]) -> None:
         super().__init__()
         self._chunks = chunks
         self._closed_with_it = closed_with_it
@@ -65,4 +48,4 @@ class _ChunkStream(io.RawIOBase):
             stack.callback(super().close)
             for stream in self._closed_with_it:
                 stack.callback(stream.close)
-            stack.callback(self._chunks.close)
+            self._chunks = iter(())  # a generator that is let go closes what it has open
