@@ -12,11 +12,11 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -71,6 +71,13 @@ class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
 
 class DemoError(Exception):
     """Something is not as it should be."""
+
+
+class _Step(NamedTuple):
+    name: str
+    title: str
+    capabilities: tuple[str, ...]
+    act: Callable[[], str]
 
 
 class _Hammer:
@@ -153,55 +160,77 @@ class Demo:
 
     def run(self) -> Generator[DemoStep]:
         """Take the steps and yield what became of each; the last one deletes everything."""
-        steps: tuple[tuple[str, tuple[str, ...], Callable[[], str]], ...] = (
-            ("push", ("artifacts.push", "artifacts.kind.app"), self._push),
-            ("deploy", ("deployments.deploy",), self._deploy),
-            ("call", ("deployments.call",), self._call),
-            ("logs", ("logs.follow.deployment",), self._logs),
-            ("job", (self._job_capability,), self._job),
-            ("secret", ("secrets.put", "deployments.secrets"), self._use_secret),
-            ("update", ("deployments.update",), self._update),
-            ("stop", ("deployments.stop",), self._stop),
+        steps = (
+            _Step("push", "store the app", ("artifacts.push", "artifacts.kind.app"), self._push),
+            _Step(
+                "deploy",
+                "run it, and wait until it is ready",
+                ("deployments.deploy",),
+                self._deploy,
+            ),
+            _Step("call", "ask it about flowers", ("deployments.call",), self._call),
+            _Step("logs", "follow its log", ("logs.follow.deployment",), self._logs),
+            _Step("job", "run its batch job over all flowers", (self._job_capability,), self._job),
+            _Step(
+                "secret",
+                "store a secret and give it to the app",
+                ("secrets.put", "deployments.secrets", "deployments.update"),
+                self._use_secret,
+            ),
+            _Step(
+                "update",
+                "replace it by its next version while it is called without a pause",
+                ("deployments.update",),
+                self._update,
+            ),
+            _Step("stop", "stop it", ("deployments.stop",), self._stop),
+        )
+        delete = _Step(
+            "delete",
+            "delete everything, and look whether something is left",
+            ("deployments.delete", "artifacts.delete"),
+            self._delete,
         )
         try:
-            for name, capabilities, act in steps:
-                step = self._take(name, capabilities, act)
-                yield step
-                if step.outcome == "failed":
+            for number, step in enumerate(steps, 1):
+                self._tell(f"{number}/{len(steps) + 1} {step.name}: {step.title}")
+                result = self._take(step)
+                yield result
+                if result.outcome == "failed":
                     break
         finally:
-            last = self._take("delete", ("deployments.delete", "artifacts.delete"), self._delete)
+            self._tell(f"{len(steps) + 1}/{len(steps) + 1} {delete.name}: {delete.title}")
+            last = self._take(delete)
         yield last
 
-    def _take(self, name: str, capabilities: Iterable[str], act: Callable[[], str]) -> DemoStep:
+    def _take(self, step: "_Step") -> DemoStep:
         begun = time.perf_counter()
-        levels = {self._cloud.capabilities[key].level for key in capabilities}
+        levels = {self._cloud.capabilities[key].level for key in step.capabilities}
         try:
-            detail = act()
+            detail = step.act()
             outcome = "emulated" if SupportLevel.EMULATED in levels else "done"
         except UnsupportedError as exc:
             outcome, detail = "refused", exc.message
-            self._refused[name] = exc.message
+            self._refused[step.name] = exc.message
         except (MoorageError, DemoError) as exc:
             outcome, detail = "failed", str(exc)
         except Exception as exc:  # noqa: BLE001  # an answer of another shape, for example
             outcome, detail = "failed", f"{type(exc).__name__}: {exc}"
         seconds = round(time.perf_counter() - begun, 3)
-        return DemoStep(name=name, outcome=outcome, detail=detail, seconds=seconds)
+        return DemoStep(name=step.name, outcome=outcome, detail=detail, seconds=seconds)
 
     # The steps ------------------------------------------------------------------------------------
 
     def _push(self) -> str:
-        self._tell(f"push {self._app}")
+        self._tell(f"  {self._app}")
         artifact = self._cloud.artifacts.push(self._app, name=self.name)
         self._artifacts.append(artifact)
-        size = f", {artifact.size_bytes} bytes" if artifact.size_bytes is not None else ""
-        return f"artifact {artifact.ref}{size}"
+        digest = f", {artifact.digest}" if artifact.digest else ""
+        return f"artifact {artifact.ref}{digest}"
 
     def _deploy(self) -> str:
         artifact = self._pushed()
         env = self._env(version=1)
-        self._tell(f"deploy {artifact.ref} as {self.name!r} and wait until it is ready")
         self._has_deployment = True  # it may be there even if the call fails
         operation = self._cloud.deployments.deploy(self.name, artifact, env=env)
         self._deployment = operation.result(timeout=_READY_S)
@@ -217,7 +246,7 @@ class Demo:
         ]:
             guess = answer["species"]
             share = f"{answer['probabilities'][guess]:.1%}"
-            self._tell(f"{row} is {guess} ({share} sure); it was {label}")
+            self._tell(f"  {row} is {guess}, {share} sure; the botanist said {label}")
         right = sum(a["species"] == label for a, label in zip(answers, labels, strict=True))
         expected = round(self._model["holdout_accuracy"] * self._model["holdout_rows"])
         if (right, len(rows)) != (expected, self._model["holdout_rows"]):
@@ -228,27 +257,26 @@ class Demo:
 
     def _logs(self) -> str:
         deployment = self._deployed()
-        wanted = "POST /predict 200"
         since = self._begun if self._cloud.supports("logs.since") else None
         follow = self._cloud.logs.follow(deployment, since=since)
-        if since is None and self._cloud.supports("deployments.call"):
-            self._predict([[5.1, 3.5, 1.4, 0.2]])  # what was written before is not shown
-        count = 0
         # The log of something that runs has no end, so that somebody has to end the wait.
         alarm = threading.Timer(_LOG_S, follow.close)
         alarm.daemon = True
         alarm.start()
+        begun, count, wanted = datetime.now(UTC), 0, "POST /predict 200"
         try:
             with closing(follow):
+                self._predict([[5.1, 3.5, 1.4, 0.2]])
                 for record in follow:
                     count += 1
-                    self._tell(f"| {record.message}")
-                    if wanted in record.message:
-                        return f"{count} records followed, one of them of the call: {wanted}"
+                    self._tell(f"  | {record.message}")
+                    is_new = record.timestamp is None or record.timestamp >= begun
+                    if wanted in record.message and is_new:
+                        return f"{count} records, the last one of a call made meanwhile: {wanted}"
         finally:
             alarm.cancel()
         raise DemoError(
-            f"{wanted!r} was not in the log within {_LOG_S:g} s; it ended: {follow.reason}"
+            f"no new {wanted!r} was in the log within {_LOG_S:g} s; it ended: {follow.reason}"
         )
 
     @property
@@ -260,7 +288,6 @@ class Demo:
         by_artifact = self._job_capability == "jobs.submit.artifact"
         owner = self._pushed() if by_artifact else self._deployed()
         rows = self._model["training_rows"] + self._model["holdout_rows"]
-        self._tell(f"run the job 'score' over iris.csv, {rows} rows")
         text = (self._app / "iris.csv").read_text("utf-8")
         job = self._cloud.jobs.submit(owner, "score", input={"csv": text})
         self._job_id = job.id
@@ -280,7 +307,6 @@ class Demo:
 
     def _use_secret(self) -> str:
         self._deployed()
-        self._tell(f"store secret {self.name!r} and give it to the app")
         self._has_secret = True
         self._cloud.secrets.put(self.name, {"IRIS_API_KEY": self._secret})
         operation = self._cloud.deployments.update(self.name, secrets=[self.name])
@@ -295,7 +321,7 @@ class Demo:
 
     def _update(self) -> str:
         self._deployed()
-        self._tell("train on all flowers, push that as the next version, and replace the first one")
+        self._tell("  the next version has been trained on all flowers")
         artifact = self._push_next()
         env = self._env(version=2)
         changes: dict[str, Any] = {"env": env} if env else {}
@@ -317,7 +343,6 @@ class Demo:
 
     def _stop(self) -> str:
         self._deployed()
-        self._tell(f"stop {self.name!r}")
         deployment = self._cloud.deployments.stop(self.name).result(timeout=_READY_S)
         self._deployment = deployment
         try:
@@ -330,7 +355,6 @@ class Demo:
 
     def _delete(self) -> str:
         cloud, left = self._cloud, list[str]()
-        self._tell("delete everything that was made, and look whether something is left")
         parts = (
             self._cancel_job,
             self._delete_deployment,

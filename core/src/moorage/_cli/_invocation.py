@@ -45,9 +45,12 @@ def invoke(words: Sequence[str]) -> int:
 def _run(words: Sequence[str], app: App) -> int:
     code = 0
     try:
-        with root.make_context(
-            "moorage", list(words), obj=app, terminal_width=_help_width()
-        ) as context, _termination():
+        with (
+            root.make_context(
+                "moorage", list(words), obj=app, terminal_width=_help_width()
+            ) as context,
+            _termination(),
+        ):
             root.invoke(context)
     except Exit as end:
         code = end.exit_code

@@ -36,7 +36,7 @@ def demo(app: App) -> None:
 
     def tell(line: str) -> None:
         if not silent:
-            app.out.line(f"  {visible(line)}")
+            app.out.line(visible(line))
             app.out.flush()
 
     steps = []
@@ -67,7 +67,7 @@ def _show(app: App, step: "DemoStep") -> None:
     outcome = step.outcome
     if app.out.colour:
         outcome = click.style(outcome, fg=_COLOURS[step.outcome], bold=True)
-    app.out.line(f"{outcome} {step.name}: {visible(step.detail)} ({seconds(step.seconds)})")
+    app.out.line(f"  {outcome}: {visible(step.detail)} ({seconds(step.seconds)})")
     app.out.flush()
 
 

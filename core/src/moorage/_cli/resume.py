@@ -27,15 +27,15 @@ def resume(app: App, token: str, *, wait: bool, timeout: float) -> None:
     TOKEN is what --no-wait printed; - reads it from standard input. With --no-wait, the operation
     is looked at once.
     """
-    import moorage
+    from .._operations import OperationToken
 
     text = sys.stdin.read().strip() if token == "-" else token  # noqa: S105  # no password
-    app.observe()
-    with app.notices():
-        if app.options.profile or app.options.provider:
-            operation = app.cloud.resume(text)
-        else:
-            operation = moorage.resume(text)
+    if not (app.options.profile or app.options.provider):
+        # The same as `moorage.resume`, with a connection that is closed at the end.
+        parsed = OperationToken.parse(text)
+        app.options.profile = parsed.profile
+        app.options.provider = None if parsed.profile else parsed.provider
+    operation = app.cloud.resume(text)
     if not wait:
         operation.done()
     view = JOB if operation.target.startswith("job/") else DEPLOYMENT
