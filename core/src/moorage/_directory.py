@@ -68,11 +68,20 @@ class Directory:
         It does not wait for the other end of a pipe; whether it is a regular file is for the
         caller to see.
         """
-        return self._at(parts, _READ | os.O_NONBLOCK)
+        parent = self.open_directory(parts[:-1])
+        try:
+            return open_file_in(parent, parts[-1])
+        finally:
+            os.close(parent)
 
     def create_file(self, parts: Parts) -> int:
         """Return a descriptor to write a file that did not exist, which the caller closes."""
-        return self._at(parts, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT | os.O_EXCL)
+        flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT | os.O_EXCL
+        parent = self.open_directory(parts[:-1])
+        try:
+            return os.open(parts[-1], flags, 0o644, dir_fd=parent)
+        finally:
+            os.close(parent)
 
     def make_directory(self, parts: Parts) -> None:
         """Make a directory and those around it; those that exist are left as they are."""
@@ -124,13 +133,6 @@ class Directory:
         finally:
             os.close(parent)
 
-    def _at(self, parts: Parts, flags: int) -> int:
-        parent = self.open_directory(parts[:-1])
-        try:
-            return os.open(parts[-1], flags, 0o644, dir_fd=parent)
-        finally:
-            os.close(parent)
-
     @staticmethod
     def _opened(part: str, flags: int, parent: int) -> int:
         try:
@@ -138,6 +140,11 @@ class Directory:
         except OSError:
             os.close(parent)
             raise
+
+
+def open_file_in(directory: int, name: str) -> int:
+    """Return a descriptor to read what is in an open directory, as `Directory.open_file` does."""
+    return os.open(name, _READ | os.O_NONBLOCK, dir_fd=directory)
 
 
 def resolved(parts: Parts, target_of: Callable[[Parts], str | None]) -> Parts:

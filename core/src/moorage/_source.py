@@ -21,7 +21,7 @@ import msgspec
 
 from ._app import FILE_NAME, SIZE_LIMIT_BYTES, AppManifest, Problem, find_app, refusal
 from ._artifact import shown
-from ._directory import Directory, LinkError, Parts
+from ._directory import Directory, LinkError, Parts, open_file_in
 from ._ignore import VIRTUAL_ENVIRONMENT, IgnoreRules, Rule
 from ._portable_path import PathSet, flaw_of, shown_path
 from .errors import IntegrityError, InvalidRequestError, MoorageError, NotFoundError
@@ -290,19 +290,17 @@ class _Walk:
         descriptor = self._directory.open_directory(place.real)
         try:
             with os.scandir(descriptor) as entries:
-                found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+                found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+            if VIRTUAL_ENVIRONMENT in found and place.path and not self._is_taken_back(place):
+                self._exclude(f"{place.path}/", f"a directory with a {VIRTUAL_ENVIRONMENT}")
+                return
+            inside = [
+                directory
+                for name in sorted(found, key=os.fsencode)
+                if (directory := self._entry(place, descriptor, name, found[name])) is not None
+            ]
         finally:
             os.close(descriptor)
-        names = {name for name, _ in found}
-        if VIRTUAL_ENVIRONMENT in names and place.path and not self._is_taken_back(place):
-            self._exclude(f"{place.path}/", f"a directory with a {VIRTUAL_ENVIRONMENT}")
-            return
-        inside: list[_Place] = []
-        for name, status in sorted(found, key=lambda pair: os.fsencode(pair[0])):
-            path = unicodedata.normalize("NFC", name)
-            path = f"{place.path}/{path}" if place.path else path
-            if (directory := self._entry(place, path, (*place.real, name), status)) is not None:
-                inside.append(directory)
         self._ahead.extend(reversed(inside))
         self._directories += len(inside)
         if max(len(self.found), self._directories) > MAX_FILES:
@@ -312,9 +310,12 @@ class _Walk:
             )
 
     def _entry(
-        self, place: _Place, path: str, real: Parts, status: os.stat_result
+        self, place: _Place, descriptor: int, name: str, status: os.stat_result
     ) -> _Place | None:
         """Take in a file, or return a directory to list later."""
+        path = unicodedata.normalize("NFC", name)
+        path = f"{place.path}/{path}" if place.path else path
+        real = (*place.real, name)
         is_link = stat.S_ISLNK(status.st_mode)
         if is_link:
             # Excluded links may lead anywhere.
@@ -343,17 +344,15 @@ class _Walk:
             if real in around:
                 raise _bad_link(path, LinkError("to a directory that it lies in"))
             return _Place(path, real, around)
-        self._add(path, real)
-        return None
-
-    def _add(self, path: str, real: Parts) -> None:
         try:
-            file, seen = _looked_at(self._directory.open_file(real), path, real)
+            opened = self._directory.open_file(real) if is_link else open_file_in(descriptor, name)
         except OSError as exc:
             raise _unreadable(path, exc) from exc
+        file, seen = _looked_at(opened, path, real)
         if flaw := self.paths.add_file(path):
             raise _refused(path, f"cannot be part of an artifact: it {flaw}")
         self.found[file] = seen
+        return None
 
     def _left_out(self, path: str, real: Parts | None, *, directory: bool) -> bool:
         if path == FILE_NAME and self._has_app:
