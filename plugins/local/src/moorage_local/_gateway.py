@@ -32,6 +32,8 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
+from ._endpoint import GATEWAY_HEADER
+
 HOST = "127.0.0.1"
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -371,6 +373,7 @@ class Gateway:
 
 async def _pass_answer(request: web.BaseRequest, answer: ClientResponse) -> web.StreamResponse:
     headers = _end_to_end(answer.headers.items(), answer.headers.getall(hdrs.CONNECTION, []))
+    headers.popall(GATEWAY_HEADER, None)  # what an app answers is never taken for our own word
     response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
     try:
         await response.prepare(request)
@@ -457,7 +460,12 @@ def _refusal(
     status: int, code: str, message: str, headers: dict[str, str] | None = None
 ) -> web.Response:
     body = msgspec.json.encode({"error": {"code": code, "message": message}})
-    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+    return web.Response(
+        status=status,
+        body=body,
+        content_type="application/json",
+        headers={GATEWAY_HEADER: code, **(headers or {})},
+    )
 
 
 def _words(exc: Exception) -> str:

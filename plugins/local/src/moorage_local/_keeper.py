@@ -30,7 +30,8 @@ from ._unit import UnitStatus
 _WATCH_S = 0.5  # between two looks at a unit that serves
 _SUSPECT_S = 0.05  # between two looks at one that was started again
 _RETRY_S = 1.0  # before what failed for a passing reason is tried again
-_HEALTH_S = 5.0  # between two questions about the health of an app that serves
+_HEALTH_S = 3.0  # between two questions about the health of an app that serves
+_ILL_S = 1.0  # the same, when it has not been well
 _HEALTH_FAILURES = 3  # in a row, after which it is called degraded
 _STOP_MARGIN_S = 15.0  # beyond what an app may take to end
 
@@ -331,7 +332,7 @@ class Keeper:
         if loop.time() < self._health_due:
             return self._health_failures < _HEALTH_FAILURES
         flaw = await probe(serving.upstream, serving.health)
-        self._health_due = loop.time() + _HEALTH_S
+        self._health_due = loop.time() + (_ILL_S if flaw else _HEALTH_S)
         self._health_failures = self._health_failures + 1 if flaw else 0
         if flaw is not None and self._health_failures >= _HEALTH_FAILURES:
             await self._degrade(record, "unhealthy", f"the app is not healthy: {flaw}")
