@@ -227,10 +227,11 @@ def test_opening_imports_little(client: Client) -> None:
 
 def test_values_are_nowhere_in_the_home(client: Client) -> None:
     """No file of the home holds a value, in whatever state the database is."""
+    place = client.home
     put(client, description="public words", PASSWORD=CANARY)
     put(client, PASSWORD=f"{CANARY}-2")
     reveal(client)
-    during = everything(client.home)
+    during = everything(place)
     with pytest.raises(errors.NotFoundError):
         client.secrets.get("other", reveal=True)
     client.secrets.delete("db")
@@ -238,7 +239,7 @@ def test_values_are_nowhere_in_the_home(client: Client) -> None:
 
     assert b"public words" in during
     assert CANARY.encode() not in during
-    assert CANARY.encode() not in everything(client.home)
+    assert CANARY.encode() not in everything(place)
 
 
 def test_values_reach_no_log_and_no_error(client: Client, caplog: pytest.LogCaptureFixture) -> None:
