@@ -153,6 +153,21 @@ def test_text_error_has_message_and_hint(cli: Callable[..., Any], harbor: World)
     assert result.err == "error: the store is full\\x1b[2J\nhint: delete something\n"
 
 
+@pytest.mark.parametrize("words", [[], ["-o", "json"], ["--debug"]])
+def test_secrets_are_masked_in_errors(
+    cli: Callable[..., Any], harbor: World, words: list[str]
+) -> None:
+    """A provider's message that quotes a secret is shown without it, in tracebacks too."""
+    error = errors.ConflictError("hunter2 is too weak; see https://u:pw@host/?sig=abc")
+    harbor.faults["secrets.put"].append(error)
+
+    result = cli("secrets", "put", "db", "A=-", *words, stdin=b"hunter2")
+
+    assert result.code == ExitCode.FAILED
+    assert "*** is too weak; see https://***@host/?sig=***" in result.err
+    assert "hunter2" not in result.err
+
+
 def test_wrong_fields_are_listed(cli: Callable[..., Any], harbor: World) -> None:
     """What is wrong with single fields stands under the message."""
     harbor.faults["artifacts.get"].append(

@@ -223,4 +223,6 @@ def test_interrupted_wait_as_json(program_path: str) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
 
-    assert json.loads(err.splitlines()[-1])["code"] == "interrupted"
+    error = json.loads(err.splitlines()[-1])
+    assert error["code"] == "interrupted"
+    assert json.loads(error["operation_token"])["resource"] == "deployment/web"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -150,6 +150,19 @@ def test_stream_is_valid_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert [item["message"] for item in json.loads(several)] == ["one", 't"wo\n']
     assert json.loads(none) == []
     assert yaml.safe_load(as_yaml) == json.loads(several)
+
+
+def test_interrupted_stream_is_valid_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """A list that is broken off is a valid document of what came until then."""
+
+    def records() -> Iterator[LogRecord]:
+        yield LogRecord(message="one")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Output("json").stream(records(), str)
+
+    assert [item["message"] for item in json.loads(capsys.readouterr().out)] == ["one"]
 
 
 def test_secret_values_are_masked() -> None:

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -58,6 +59,10 @@ class Terminal:
     def write(self, text: str) -> None:
         """Type something."""
         os.write(self._ours, text.encode())
+
+    def interrupt(self) -> None:
+        """Do what a terminal does when somebody types Control-C."""
+        self._process.send_signal(signal.SIGINT)
 
     def end(self) -> int:
         """Return the exit code once the program has ended."""
@@ -135,6 +140,20 @@ def test_question_on_a_terminal(program_path: str, answer: str, code: int) -> No
 
     assert terminal.end() == code
     assert ("many:1\r\n" in terminal.text) == (code == 0)
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize(
+    "words", [["artifacts", "delete", "many:1"], ["secrets", "put", "db", "PASSWORD"]]
+)
+def test_interrupted_question(program_path: str, words: list[str]) -> None:
+    """An interruption while a question is asked has its own exit code, and nothing is done."""
+    terminal = Terminal(program_path, *words)
+    terminal.read_until(": ")
+    terminal.interrupt()
+
+    assert terminal.end() == ExitCode.INTERRUPTED
+    assert "Traceback" not in terminal.text
 
 
 @pytest.mark.usefixtures("many")
@@ -236,16 +255,27 @@ def test_full_disk(program_path: str, words: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("many")
-def test_nobody_reads_stderr(program_path: str) -> None:
-    """A closed stderr loses the message and keeps the exit code."""
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("artifacts get ghost 2>&-", ExitCode.NOT_FOUND),
+        ("artifacts list 2>&- <&-", ExitCode.DONE),
+        ("artifacts list >&-", ExitCode.FAILED),
+        ("secrets put db A=- <&-", ExitCode.DONE),
+        ("artifacts get ghost <&- >&- 2>&-", ExitCode.NOT_FOUND),
+    ],
+)
+def test_streams_that_are_closed(program_path: str, command: str, code: int) -> None:
+    """A command that is started without some of its streams does what it can."""
     done = subprocess.run(
-        ["sh", "-c", '"$0" artifacts get ghost 2>&-', program_path],
+        ["sh", "-c", f'"$0" {command}', program_path],
         capture_output=True,
         timeout=60,
         check=False,
     )
 
-    assert (done.returncode, done.stdout) == (ExitCode.NOT_FOUND, b"")
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
 
 
 def test_program_prints_unicode_whatever_python_is_told(

@@ -3,17 +3,19 @@
 import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from .._cloud import Cloud
     from .._config import Config
+    from .._operations import Operation
     from ._output import Output
     from ._progress import Progress
+    from ._trace import Listener
 
 
 class Terminated(BaseException):
@@ -37,13 +39,15 @@ class App:
 
     Attributes:
         options: The common options as far as they have been read.
+        awaited: The operation that is being waited for, if any.
     """
 
     def __init__(self) -> None:
         self.options = Options()
+        self.awaited: Operation[Any] | None = None
         self._cloud: Cloud | None = None
         self._out: Output | None = None
-        self._end_observation: Callable[[], None] | None = None
+        self._listener: Listener | None = None
 
     @property
     def out(self) -> "Output":
@@ -74,7 +78,9 @@ class App:
 
             self.observe()
             with self.notices():
-                self._cloud = moorage.connect(self.options.profile, provider=self.options.provider)
+                cloud = moorage.connect(self.options.profile, provider=self.options.provider)
+            self.adopt(cloud)
+            return cloud
         return self._cloud
 
     @contextmanager
@@ -88,14 +94,24 @@ class App:
         for notice in caught:
             self.out.notice(str(notice.message))
 
+    def clean(self, text: str) -> str:
+        """Mask in a text the secrets that the connection knows of."""
+        if self._cloud is None:
+            from .._redaction import clean_url
+
+            return clean_url(text)
+        return self._cloud._session.redactor.clean(text)  # noqa: SLF001  # no public way
+
     @property
     def connected(self) -> "Cloud | None":
         """The connection, if there is one yet."""
         return self._cloud
 
     def adopt(self, cloud: "Cloud") -> None:
-        """Close this connection too when the command ends."""
+        """Make this the command's connection, which is closed when the command ends."""
         self._cloud = cloud
+        if self._listener is not None:
+            self._listener.redactor = cloud._session.redactor  # noqa: SLF001  # no public way
 
     @property
     def config(self) -> "Config":
@@ -106,10 +122,10 @@ class App:
 
     def observe(self) -> None:
         """Show or write the requests, where `--debug` or `--trace` asks for them."""
-        if self.options.debug or self.options.trace is not None:
-            from ._trace import listen
+        if self._listener is None and (self.options.debug or self.options.trace is not None):
+            from ._trace import Listener
 
-            self._end_observation = listen(debug=self.options.debug, trace=self.options.trace)
+            self._listener = Listener(debug=self.options.debug, trace=self.options.trace)
 
     def close(self) -> None:
         """Release what the command has opened."""
@@ -117,8 +133,8 @@ class App:
             if self._cloud is not None:
                 self._cloud.close()
         finally:
-            if self._end_observation is not None:
-                self._end_observation()
+            if self._listener is not None:
+                self._listener.close()
 
     # A person at a terminal -----------------------------------------------------------------------
 

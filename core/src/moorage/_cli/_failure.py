@@ -10,8 +10,10 @@ from ..errors import AuthenticationError, MoorageError, NotFoundError, Retry, Ti
 from ._app import Terminated
 from ._exit_codes import ExitCode, exit_code
 from ._output import FORMATS, MACHINE, write_talk
+from ._text import visible
 
 if TYPE_CHECKING:
+    from .._operations import Operation
     from ._app import App
 
 _BUG = "this is a bug in moorage: please report it with what --debug shows"
@@ -54,8 +56,11 @@ def report(error: BaseException, app: "App", *, output: str, debug: bool) -> Exi
     if debug and not isinstance(error, click.ClickException):
         import traceback
 
-        _write("".join(traceback.format_exception(error)).rstrip(), sys.stderr)
+        trace = "".join(traceback.format_exception(error)).rstrip()
+        _write(visible(app.clean(trace), lines=True), sys.stderr)
     description, code = describe(error, app)
+    for key in ("message", "hint"):
+        description[key] = description[key] and app.clean(description[key])
     if output in MACHINE:
         import json
 
@@ -110,21 +115,23 @@ def describe(error: BaseException, app: "App") -> tuple[dict[str, Any], ExitCode
             resource=error.resource,
         )
         if isinstance(error, TimedOutError) and error.pending is not None:
-            about["operation_token"] = error.pending.token
-            about["hint"] = resume_hint(error.pending.token)
+            about |= _resumable(error.pending)
         return about, exit_code(error)
     if isinstance(error, click.ClickException):
         about.update(message=_message(error), hint=_hint(error))
         about["code"] = getattr(error, "code", "usage")
         return about, ExitCode(error.exit_code)
+    if isinstance(error, click.Abort) and isinstance(error.__context__, KeyboardInterrupt):
+        error = error.__context__  # the question was not answered but interrupted
     if isinstance(error, click.Abort | EOFError):
         about.update(code="aborted", message="nothing was done")
         return about, ExitCode.FAILED
     if isinstance(error, KeyboardInterrupt):
-        about.update(code="interrupted", message="interrupted")
+        about.update(code="interrupted", message="interrupted", **_resumable(app.awaited))
         return about, ExitCode.INTERRUPTED
     if isinstance(error, Terminated):
-        about.update(code="terminated", message="ended by a termination signal")
+        message = "ended by a termination signal"
+        about.update(code="terminated", message=message, **_resumable(app.awaited))
         return about, ExitCode.TERMINATED
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
@@ -149,16 +156,21 @@ def _usual_hint(error: MoorageError) -> str | None:
     return None
 
 
-def resume_hint(token: str) -> str:
+def _resumable(operation: "Operation[Any] | None") -> dict[str, str]:
     """Return how to go on waiting for an operation."""
     import shlex
 
-    return f"it goes on; wait for it with: moorage resume {shlex.quote(token)}"
+    if operation is None:
+        return {}
+    try:
+        token = operation.token
+    except MoorageError:  # the connection is closed
+        return {}
+    hint = f"it goes on; wait for it with: moorage resume {shlex.quote(token)}"
+    return {"operation_token": token, "hint": hint}
 
 
 def _explain(error: BaseException, description: dict[str, Any], *, colour: bool) -> None:
-    from ._text import visible
-
     if isinstance(error, click.UsageError) and error.ctx is not None:
         _write(error.ctx.get_usage(), sys.stderr)
     label, hint = ("error:", "hint:")

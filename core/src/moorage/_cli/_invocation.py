@@ -108,6 +108,8 @@ def _help_width() -> int:
 
 def _open_streams() -> None:
     """Make stdout and stderr fit to be written to, whatever the process was started with."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123  # until the end
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # until the end
     if sys.stdout is None:

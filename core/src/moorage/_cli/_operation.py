@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._app import App, Terminated
-from ._failure import resume_hint
+from ._app import App
 from ._output import View
 from ._parameters import Duration
 
@@ -71,14 +70,13 @@ def finish(
 
 def wait_for(app: App, operation: "Operation[Any]", *, timeout: float | None) -> Any:
     """Return an operation's result; whoever interrupts the wait is told how to go on."""
+    app.awaited = operation
     verb = operation.kind.partition(".")[2]
     title = operation.target if verb == "wait" else f"{verb} {operation.target}"
-    try:
-        with app.progress.waiting(title) as progress:
-            return operation.result(timeout=timeout, progress=progress)
-    except (KeyboardInterrupt, Terminated):
-        app.out.talk(f"hint: {resume_hint(operation.token)}")
-        raise
+    with app.progress.waiting(title) as progress:
+        result = operation.result(timeout=timeout, progress=progress)
+    app.awaited = None
+    return result
 
 
 def write_token(app: App, operation: "Operation[Any]") -> None:

@@ -113,18 +113,20 @@ class Output:
         """
         begin, between, end = ("[", ",", "\n]\n") if self.format == "json" else ("", "", "")
         sys.stdout.write(begin)
-        for index, value in enumerate(values):
-            if self.format == "json":
-                text = _json(builtins(value), indent=2).replace("\n", "\n  ")
-                sys.stdout.write(f"{between if index else ''}\n  {text}")
-            elif self.format == "yaml":
-                self.data([value])
-            elif self.format == "jsonl":
-                self.data(value)
-            else:
-                self.line(line(value))
-            sys.stdout.flush()
-        sys.stdout.write(end)
+        try:
+            for index, value in enumerate(values):
+                if self.format == "json":
+                    text = _json(builtins(value), indent=2).replace("\n", "\n  ")
+                    sys.stdout.write(f"{between if index else ''}\n  {text}")
+                elif self.format == "yaml":
+                    self.data([value])
+                elif self.format == "jsonl":
+                    self.data(value)
+                else:
+                    self.line(line(value))
+                sys.stdout.flush()
+        finally:  # what was written is a document even where somebody has had enough of it
+            sys.stdout.write(end)
 
     def value(self, key: str, text: str) -> None:
         """Write one text: alone, or under its key where the format has keys."""

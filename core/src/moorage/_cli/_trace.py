@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
 
 from .._redaction import Redactor
@@ -14,46 +14,62 @@ from ._text import visible
 _begun = time.monotonic()
 
 
-def listen(
-    *, debug: bool, trace: str | None, redactor: Redactor | None = None
-) -> Callable[[], None]:
-    """Make structlog hand over the events of moorage, and return what ends that.
+class Listener:
+    """Gets the events of moorage from structlog until it is closed.
 
-    Args:
-        debug: Whether to show them on stderr.
-        trace: The file to add them to, if any.
-        redactor: Knows more secrets than those of URLs.
-
-    Raises:
-        click.UsageError: The file cannot be written.
+    Attributes:
+        redactor: Masks secrets; one that knows more than the shape of URLs may take its place.
     """
-    import structlog
 
-    file = _open(trace) if trace is not None else None
-    masks = redactor or Redactor()
+    def __init__(self, *, debug: bool, trace: str | None) -> None:
+        """Begin to listen.
 
-    def deliver(_logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-        clean = {key: _clean(value, masks) for key, value in event.items()}
-        if file is not None:
-            file.write(json.dumps({"at": _now(), "level": method, **clean}) + "\n")
-            file.flush()
-        if debug:
+        Args:
+            debug: Whether to show the events on stderr.
+            trace: The file to add them to, if any.
+
+        Raises:
+            click.UsageError: The file cannot be written.
+        """
+        import structlog
+
+        self.redactor = Redactor()
+        self._debug = debug
+        self._file = _open(trace) if trace is not None else None
+        structlog.configure(
+            processors=[self._deliver],
+            wrapper_class=structlog.make_filtering_bound_logger(0),
+            logger_factory=structlog.ReturnLoggerFactory(),
+            cache_logger_on_first_use=False,
+        )
+
+    def close(self) -> None:
+        """Stop listening, and leave structlog as it was."""
+        import structlog
+
+        structlog.reset_defaults()
+        if self._file is not None:
+            self._file.close()
+
+    def _deliver(self, _logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        import structlog
+
+        clean = {key: self._clean(value) for key, value in event.items()}
+        if self._file is not None:
+            self._file.write(json.dumps({"at": _now(), "level": method, **clean}) + "\n")
+            self._file.flush()
+        if self._debug:
             write_talk(_line(clean))
         raise structlog.DropEvent
 
-    structlog.configure(
-        processors=[deliver],
-        wrapper_class=structlog.make_filtering_bound_logger(0),
-        logger_factory=structlog.ReturnLoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
-
-    def end() -> None:
-        structlog.reset_defaults()
-        if file is not None:
-            file.close()
-
-    return end
+    def _clean(self, value: Any) -> Any:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, Mapping):
+            return {str(key): self._clean(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._clean(item) for item in value]
+        return self.redactor.clean(str(value))
 
 
 def _open(path: str) -> TextIO:
@@ -66,16 +82,6 @@ def _open(path: str) -> TextIO:
             hint="name a file in a directory that you can write to",
         ) from exc
     return os.fdopen(descriptor, "a", encoding="utf-8")
-
-
-def _clean(value: Any, masks: Redactor) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _clean(item, masks) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(item, masks) for item in value]
-    return masks.clean(str(value))
 
 
 def _now() -> str:
