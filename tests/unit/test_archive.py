@@ -29,6 +29,7 @@ from moorage.plugin.archive import (
     ArchiveEntry,
     ArchiveLimits,
     archive_entries,
+    tar_chunks,
     unpack_tar,
     unpack_zip,
     write_tar,
@@ -181,6 +182,15 @@ def test_gzip_pieces(level: int) -> None:
 
     assert whole.getvalue() == pieces.getvalue()
     assert gzip.decompress(whole.getvalue()) == tarred({"a": content})
+
+
+def test_chunks() -> None:
+    """An archive can be read piece by piece; a wrong path is refused before the first."""
+    whole = b"".join(tar_chunks(entries(SAMPLE)))
+
+    assert whole == tarred(SAMPLE)
+    with pytest.raises(InvalidRequestError, match="is absolute"):
+        tar_chunks([entry("/a")])
 
 
 def test_tar_as_others_read_it(tmp_path: Path) -> None:
