@@ -2,6 +2,7 @@
 
 import os
 import re
+import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -218,10 +219,13 @@ def resume(token: str, /, **settings: Any) -> Operation[Any]:
     else:
         cloud = open_cloud(provider=parsed.provider, settings=settings)
     try:
-        return _resumed(cloud, parsed)
+        operation = _resumed(cloud, parsed)
     except BaseException:
         cloud.close()
         raise
+    # Nobody but the operation knows of the connection, so that it ends with it.
+    weakref.finalize(operation, cloud.close)
+    return operation
 
 
 def _resumed(cloud: Cloud, token: OperationToken) -> Operation[Any]:
