@@ -242,7 +242,7 @@ def test_provider_without_credentials_needs_no_login(cli: Cli) -> None:
 
 
 def test_credentials_that_cannot_be_written(cli: Cli, config: Path) -> None:
-    """A place for credentials that cannot be used is named, and the profile refers to nothing."""
+    """A place for credentials that cannot be used is named, and the profile is not made."""
     config.parent.mkdir(parents=True)
     (config.parent / "credentials").write_text("in the way")
 
@@ -250,7 +250,7 @@ def test_credentials_that_cannot_be_written(cli: Cli, config: Path) -> None:
 
     assert result.code == ExitCode.ACCESS
     assert str(config.parent / "credentials") in result.err
-    assert "token" not in config.read_text()
+    assert "gate" not in config.read_text()
 
 
 def test_keyring_is_imported_only_when_it_is_needed(cli: Cli) -> None:

@@ -59,7 +59,12 @@ def jobs() -> None:
 )
 @click.option("--instance-type", metavar="NAME", help="The provider's name of the machine.")
 @click.option(
-    "--retries", type=int, default=0, show_default=True, help="How often a failed run is repeated."
+    "--retries",
+    type=int,
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="How often a failed run is repeated.",
 )
 @click.option(
     "--run-timeout", type=Duration(), metavar="DURATION", help="How long one run may take."

@@ -98,15 +98,17 @@ def login(
     try:
         if check and values:
             app.out.talk(f"checked: {_try(app, name, {**values})}")
+        chosen = where if where != "auto" else "keyring" if keyring_backend() else "file"
+        path = user_path(config)
+        references = {
+            key: store(path, name, key, value, where=chosen) for key, value in values.items()
+        }
+        if references:
+            writer.set_values(name, references, info=info)
     except BaseException:
         if is_new:
             writer.delete_profile(name)
         raise
-    chosen = where if where != "auto" else "keyring" if keyring_backend() else "file"
-    path = user_path(config)
-    references = {key: store(path, name, key, value, where=chosen) for key, value in values.items()}
-    if references:
-        writer.set_values(name, references, info=info)
     app.out.record(find_profile(app, name), PROFILE)
 
 

@@ -34,6 +34,7 @@ _COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "br
     "-n",
     "--limit",
     type=click.IntRange(min=1),
+    metavar="N",
     default=100,
     show_default=True,
     help="At most so many of the newest records; with --follow, where to begin.",
