@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
 import ssl
 import struct
@@ -14,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 PATIENCE_S = 20.0  # for what must happen; nothing waits that long unless it is broken
 
@@ -95,7 +100,8 @@ class Peer:
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
-            self.file.close()
+            if self.file is not None:
+                self.file.close()
         with contextlib.suppress(OSError):
             self.connection.close()
 
@@ -236,6 +242,8 @@ class Server:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.on_connect is not None:
                 self.on_connect(peer)
+                if peer.connection.fileno() < 0:
+                    return
             if self._context is not None:
                 peer.connection = self._context.wrap_socket(connection, server_side=True)
             peer.file = peer.connection.makefile("rb")
@@ -258,7 +266,7 @@ class Server:
         except BaseException as exc:  # noqa: BLE001  # told to the test at its end
             self.errors.append(exc)
         finally:
-            peer.close() if peer.file else connection.close()
+            peer.close()
             self._peers.discard(peer)
 
 
@@ -283,6 +291,89 @@ class FakeClock:
             self.on_wait()
         self.seconds += seconds
         return wake is not None and wake.is_set()
+
+
+class Authority:
+    """Signs certificates, and keeps them in a directory."""
+
+    def __init__(self, directory: Path, name: str = "authority") -> None:
+        self._directory = directory
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = (
+            self._builder(self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.path = directory / f"{name}.pem"
+        self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str, *, host: str | None = None, days: int = 2) -> tuple[Path, Path]:
+        """Return a certificate and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        address = x509.IPAddress(ipaddress.ip_address(host or "127.0.0.1"))
+        certificate = (
+            self._builder(subject, key.public_key(), days)
+            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        paths = self._directory / f"{name}.crt", self._directory / f"{name}.key"
+        paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        paths[1].write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return paths
+
+    def _builder(self, subject: x509.Name, key: Any, days: int = 2) -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=10))
+            .not_valid_after(now + timedelta(days=days))
+        )
+
+
+@pytest.fixture
+def make_server() -> Iterator[Callable[..., Server]]:
+    """Make servers that end with the test."""
+    servers: list[Server] = []
+
+    def make(context: ssl.SSLContext | None = None) -> Server:
+        servers.append(Server(context))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+        assert not server.errors
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that no system trusts."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def make_authority() -> type[Authority]:
+    return Authority
+
+
+@pytest.fixture
+def tls_chain(authority: Authority) -> tuple[ssl.SSLContext, Path]:
+    """What a server on loopback needs for TLS, and what its clients have to trust."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("tunnelled"))
+    return context, authority.path
 
 
 @pytest.fixture

@@ -114,14 +114,14 @@ def test_slow_upload(server: Any) -> None:
     """A server that takes the body slowly is waited for as long as it takes any of it."""
 
     def slowly(peer: Any) -> None:
-        peer.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        peer.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)
         head = b""
         while b"\r\n\r\n" not in head:
             head += peer.connection.recv(1)
         taken = 0
         while taken < size:
             taken += len(peer.connection.recv(100_000))
-            server.released.wait(0.002)
+            server.released.wait(0.02)
         peer.send(server.reply(b"{}"))
         server.hang(peer)
 

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from typing import NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from ..._redaction import MASK, SecretValue
 from ...errors import InvalidRequestError
@@ -85,6 +85,19 @@ class Address(NamedTuple):
             quote(part, safe="%/:?#[]@!$&'()*+,;=~") for part in (parts.path, parts.query)
         )
         return cls(Origin(parts.scheme, host, port or _PORTS[parts.scheme]), path, query)
+
+    def joined(self, location: str) -> "Address":
+        """Return the address that a reply from here points to.
+
+        Raises:
+            ValueError: It is none. The message does not quote it.
+        """
+        try:
+            url = urljoin(f"{self.origin}{self.target}", location)
+        except ValueError:
+            msg = "it cannot be parsed"
+            raise ValueError(msg) from None  # the original quotes it
+        return Address.parse(url)
 
     @property
     def target(self) -> str:

@@ -3,12 +3,11 @@
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urljoin
+from urllib.parse import parse_qsl
 
 from ..._clock import Clock
 from ..._redaction import MASK, Redactor
 from ...errors import ConfigError, DecodeError, MoorageError, Origin, Retry, UnavailableError
-from ._address import Address
 from ._deadline import Deadline
 from ._exchange import Exchange, SourceFailed
 from ._failure import MAX_BODY_BYTES, Failure, Refine, classify, read_body, to_error
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_SIGNIFICANT = 8  # shorter values of a query are no signature, and would mask half of a text
 _FOLLOWING = frozenset({"GET", "HEAD"})
 
 
@@ -277,7 +277,7 @@ class Call:
         if wait_s is None:
             if error.retry is Retry.SAFE and self._failed > 1 and not exchange.aborted:
                 error.retry = Retry.EXHAUSTED
-            raise error from cause
+            raise error from (cause if cause is None or self._may_be_shown(cause) else None)
         cancellation = self._request.cancellation
         wake = self._wire.closing if cancellation is None else cancellation.event
         if self._wire.clock.wait(wait_s, wake) and cancellation is not None:
@@ -317,18 +317,37 @@ class Call:
                 template=request.template,
                 status=raw.status,
                 headers=raw.headers,
-                body=read_body(wire.redactor.clean(said.decode("utf-8", "replace"))),
-                request_id=first_of(raw.headers, REQUEST_ID_HEADERS),
-                trace_id=first_of(raw.headers, TRACE_ID_HEADERS),
+                body=read_body(self._clean(said.decode("utf-8", "replace"))),
+                request_id=self._clean(first_of(raw.headers, REQUEST_ID_HEADERS) or "") or None,
+                trace_id=self._clean(first_of(raw.headers, TRACE_ID_HEADERS) or "") or None,
                 retry_after_s=self._retry_after_s,
             ),
-            raw.reason or "",
+            self._clean(raw.reason or ""),
             request.address.origin.host,
             repeatable=request.repeatable,
         )
         if wire.refine is not None and request.own:
             failure = wire.refine(failure)
         return to_error(failure)
+
+    def _clean(self, text: str) -> str:
+        """Return a text without what must not be seen, the signature of a signed URL included."""
+        text = self._wire.redactor.clean(text)
+        if not self._request.own:
+            for _, value in parse_qsl(self._request.address.query):
+                if len(value) >= _SIGNIFICANT:
+                    text = text.replace(value, MASK)
+        return text
+
+    def _may_be_shown(self, cause: Exception) -> bool:
+        """Return whether an exception holds nothing that must not be seen.
+
+        Some hold what the server sent, and servers send what they were sent.
+        """
+        from ._lost import told_by
+
+        told = told_by(cause)
+        return self._clean(told) == told
 
     def _redirection(self, raw: "BaseHTTPResponse") -> Request | None:
         """Return the request to the place that a reply points to; `None` where it is not followed.
@@ -348,9 +367,10 @@ class Call:
                 retry=Retry.NEVER,
                 origin=Origin.PROVIDER,
             )
+        read_start(raw, MAX_BODY_BYTES)  # so that the connection can be used again
         here = request.address
         try:
-            address = Address.parse(urljoin(f"{here.origin}{here.target}", location))
+            address = here.joined(location)
         except ValueError as exc:
             raise DecodeError(
                 f"{request.what}: the server redirects to what is no address: {exc}",

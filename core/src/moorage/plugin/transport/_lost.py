@@ -27,6 +27,11 @@ E = TypeVar("E", bound=BaseException)
 _LOOK_FIRST = "look whether it was done before you call again"
 
 
+def told_by(error: Exception) -> str:
+    """Return all that can be read in an exception and in what it was made from."""
+    return "\n".join(f"{item!r} {item} {vars(item)!r}" for item in _chain(error))
+
+
 def is_network(error: Exception) -> bool:
     """Return whether an exception tells of the network or the server, not of a faulty program."""
     return isinstance(error, exceptions.HTTPError | OSError | http.client.HTTPException)

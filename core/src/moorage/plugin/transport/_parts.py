@@ -1,6 +1,5 @@
 """Uploads in parts: several at once, each repeated by itself, complete or not at all."""
 
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
@@ -308,6 +307,8 @@ def _cut(content: Content, size: int) -> Iterator[_Piece]:
             length = min(size, content.length - offset)
             yield _Piece(content.part(offset, length), length)
         return
+    import tempfile
+
     spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115  # the piece closes it
     count = 0
     try:

@@ -90,12 +90,21 @@ def _either(environment: Mapping[str, str], name: str) -> str:
 def _exempt(origin: Origin, rules: str) -> bool:
     """Return whether `no_proxy` names the origin: `*`, a host, or a domain and all below it."""
     for rule in rules.lower().replace(" ", ",").split(","):
-        host, colon, port = rule.rpartition(":")
-        if not colon or not port.isdigit() or ":" in host.strip("[]").replace("::", ""):
-            host, port = rule, ""
-        if port and int(port) != origin.port:
+        host, port = _divided(rule)
+        if port and port != str(origin.port):
             continue
-        host = host.strip("[]").removeprefix("*").lstrip(".")
+        host = host.removeprefix("*").lstrip(".")
         if rule == "*" or (host and (origin.host == host or origin.host.endswith(f".{host}"))):
             return True
     return False
+
+
+def _divided(rule: str) -> tuple[str, str]:
+    """Return the host and the port of a rule, the latter empty where it has none."""
+    if rule.startswith("["):
+        host, _, rest = rule[1:].partition("]")
+        return host, rest.removeprefix(":")
+    if rule.count(":") == 1:
+        host, _, port = rule.partition(":")
+        return host, port
+    return rule, ""  # an IPv6 address without brackets has more colons

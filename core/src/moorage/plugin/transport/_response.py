@@ -211,19 +211,21 @@ def decode(
     try:
         return _decoder(type_).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        said = one_line(str(exc))
-        cleaned = redactor.clean(said)
-        if isinstance(exc, msgspec.ValidationError):
-            error = DecodeError(
-                f"{what}: the reply has another shape than expected: {cleaned}",
-                hint="the service may be newer than this package, or the endpoint another's",
-            )
-        else:
-            error = DecodeError(
-                f"{what}: {_not_json(body, headers)}: {cleaned}",
-                hint="is the endpoint an API's? a proxy or a login page may have answered",
-            )
-        raise error from (exc if cleaned == said else None)
+        cause = exc
+    # Raised out here, since an exception that may not be shown must not be its context either.
+    said = one_line(str(cause))
+    cleaned = redactor.clean(said)
+    if isinstance(cause, msgspec.ValidationError):
+        error = DecodeError(
+            f"{what}: the reply has another shape than expected: {cleaned}",
+            hint="the service may be newer than this package, or the endpoint another's",
+        )
+    else:
+        error = DecodeError(
+            f"{what}: {_not_json(body, headers)}: {cleaned}",
+            hint="is the endpoint an API's? a proxy or a login page may have answered",
+        )
+    raise error from (cause if cleaned == said else None)
 
 
 def empty_error(what: str, status: int) -> DecodeError:
