@@ -47,9 +47,11 @@ database = Database(Home(sys.argv[1]))
 add = "INSERT INTO blobs (digest, size_bytes) VALUES (?, 1)"
 with database.write() as connection:
     connection.execute(add, ("parent-before",))
+inherited = list(database._idle)
 child = os.fork()
 if child == 0:
     with database.write() as connection:
+        assert all(connection is not other for other in inherited)
         connection.execute(add, ("child",))
     database.close()
     sys.exit(0)
@@ -361,7 +363,7 @@ def test_processes_create_and_write_at_the_same_time(tmp_path: Path) -> None:
 
 
 def test_forked_process_uses_its_own_connection(place: Home) -> None:
-    """A process that is forked from one with an open database writes, and so does its parent."""
+    """A process that is forked from one with an open database writes on a connection of its own."""
     output = run(FORK, place.path)
 
     assert output.split() == ["child", "parent-after", "parent-before"]

@@ -1,8 +1,10 @@
 """The store under kills, and under many processes at once."""
 
+import io
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,8 @@ from moorage import errors
 from moorage._source import open_source
 from moorage.plugin import Artifact, ArtifactKind, ArtifactPush, ArtifactRef
 from moorage_local import Client
+from moorage_local._hashing import copy
+from moorage_local._intake import Content, Intake
 
 MIB = 1 << 20
 KILL_POINTS = Path(__file__).parent.parent / "support" / "kill_points.py"
@@ -292,6 +296,44 @@ def test_processes_push_pull_delete_and_collect(client: Client, tmp_path: Path) 
     check_whole(client)
     client.collect()
     check_whole(client)
+
+
+def test_refused_publication_leaves_nothing(client: Client) -> None:
+    """Content whose record is refused at the last moment is not in the store, and no rest of it."""
+    known = b"known"
+    with Intake(client._home, client._database, client._blobs) as intake:
+        intake.add(Content("known", len(known), lambda: io.BytesIO(known)))
+        intake.publish(lambda _: None)
+    new = os.urandom(2 * MIB)
+
+    def refuse(connection: sqlite3.Connection) -> None:
+        raise errors.AlreadyExistsError("somebody was faster")
+
+    with (
+        pytest.raises(errors.AlreadyExistsError),
+        Intake(client._home, client._database, client._blobs) as intake,
+    ):
+        for content in (known, new):
+            intake.add(Content("x", len(content), lambda content=content: io.BytesIO(content)))
+        intake.publish(refuse)
+
+    (left,) = client.home.glob("blobs/*/*")
+    assert left.read_bytes() == known
+    assert list((client.home / "tmp").iterdir()) == []
+
+
+def test_endless_content_is_not_read_to_its_end() -> None:
+    """Reading stops soon after there is more than was announced."""
+
+    class Endless(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: bytearray, /) -> int:  # type: ignore[override]  # or alike
+            return len(buffer)
+
+    for size in (10, 20 * MIB):
+        assert size < copy(Endless(), None, size_bytes=size)[1] <= size + MIB  # type: ignore[arg-type]  # a raw stream is binary too
 
 
 def test_collection_reports_what_it_removed(client: Client, tmp_path: Path) -> None:
