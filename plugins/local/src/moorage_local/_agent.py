@@ -34,6 +34,7 @@ _LOOK_S = 0.5  # between two looks at the records, if nobody pokes
 _LOCK_LIMIT_S = 60.0  # for the agent before to end
 _THREADS = 32
 _PRUNE_S = 60.0
+_UNPACKED_S = 300.0  # that an unpacked app stays after its last use
 _STRAY_GRACE_S = 5.0
 
 
@@ -102,18 +103,18 @@ class Agent:
             if keeper.task.done():
                 del self._keepers[deployment_id]
                 self._generations.pop(deployment_id, None)
-        if not self._keepers.keys() - {r.id for r in found} and self._loop.time() > self._pruned_at:
+        if self._loop.time() > self._pruned_at:
             self._pruned_at = self._loop.time() + _PRUNE_S
-            await in_thread(self._prune)
+            await in_thread(lambda: self._prune(_UNPACKED_S))
 
-    def _prune(self) -> None:
+    def _prune(self, unpacked_s: float) -> None:
         """Remove unpacked apps and environments that nobody needs."""
         with self._database.read() as connection:
             digests = records.digests_in_use(connection)
             units = [row["id"] for row in connection.execute("SELECT id FROM units").fetchall()]
             used = {_unit.read(connection, unit_id).argv[0] for unit_id in units}
         with contextlib.suppress(MoorageError, OSError):
-            self._context.workdirs.prune(digests)
+            self._context.workdirs.prune(digests, unused_s=unpacked_s)
         with contextlib.suppress(MoorageError, OSError):
             self._context.environments.prune(used)
 
@@ -213,6 +214,7 @@ class Agent:
             self._supervisor.agent_socket.unlink(missing_ok=True)
             if self._has_work():
                 return False
+            await in_thread(lambda: self._prune(0.0))
             os.kill(self._parent, signal.SIGTERM)
             # The lock is kept until the supervisor is known to be on its way out.
             with contextlib.suppress(TimeoutError):

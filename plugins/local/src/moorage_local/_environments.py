@@ -27,6 +27,8 @@ from pathlib import Path
 
 import msgspec
 
+from moorage.errors import UnavailableError
+
 from . import _processes
 from ._home import Home
 
@@ -140,12 +142,12 @@ class Environments:
         environment = Environment(
             path=path, python=path / "bin" / "python", interpreter=interpreter
         )
-        if _is_complete(path):
-            _touch(path)
-            return environment
-        with self._home.lock(f"environment-{key}", timeout=_LOCK_LIMIT_S):
-            if not _is_complete(path):
-                build = _Build(app_directory, log, cancelled or threading.Event())
+        cancelled = cancelled or threading.Event()
+        with self._turn(key, cancelled):
+            if _is_complete(path):
+                os.utime(path / _COMPLETE)  # `prune` leaves it alone
+            else:
+                build = _Build(app_directory, log, cancelled)
                 try:
                     build.run(path, interpreter, requirements if content.strip() else None)
                 except BaseException:
@@ -164,13 +166,34 @@ class Environments:
         for path in self._home.environments.iterdir():
             if any(Path(one).is_relative_to(path) for one in used):
                 continue
-            with contextlib.suppress(OSError):
-                if time.time() - _last_used(path) > unused_s:
-                    with self._home.lock(f"environment-{path.name}", timeout=0.0):
-                        (path / _COMPLETE).unlink(missing_ok=True)
-                        shutil.rmtree(path, ignore_errors=True)
+            with (
+                contextlib.suppress(OSError),  # somebody builds it just now, or it is gone
+                self._home.lock(f"environment-{path.name}", timeout=0.0),
+            ):
+                if time.time() - _last_used(path) >= unused_s:
+                    (path / _COMPLETE).unlink(missing_ok=True)
+                    shutil.rmtree(path, ignore_errors=True)
                     removed.append(path.name)
         return removed
+
+    @contextlib.contextmanager
+    def _turn(self, key: str, cancelled: threading.Event) -> Iterator[None]:
+        """Hold the lock of an environment, which whoever builds it may hold for long."""
+        deadline = time.monotonic() + _LOCK_LIMIT_S
+        while True:
+            lock = self._home.lock(f"environment-{key}", timeout=_POLL_S)
+            try:
+                lock.__enter__()
+                break
+            except UnavailableError:
+                if cancelled.is_set():
+                    raise BuildCancelledError from None
+                if time.monotonic() > deadline:
+                    raise BuildError("another process has been building it for too long") from None
+        try:
+            yield
+        finally:
+            lock.__exit__(None, None, None)
 
 
 def choose_interpreter(python: str | None) -> tuple[Interpreter, str]:
@@ -397,11 +420,6 @@ def _is_complete(path: Path) -> bool:
         return False
     link = path / _SERVING / "granian"
     return not link.is_symlink() or link.exists()
-
-
-def _touch(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        os.utime(path / _COMPLETE)
 
 
 def _last_used(path: Path) -> float:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ _HOP_BY_HOP = frozenset(
     }
 )
 _CONNECT_S = 5.0
+_MOVE_S = 60.0  # for requests that are being answered on a port that was given up
 _KEEP_ALIVE_S = 3600.0  # longer than any client's, so that it is the client who closes
 _LINE_BYTES = 64 * 1024
 _RESTARTING = 1012  # close code of a WebSocket whose server is being replaced
@@ -122,10 +123,9 @@ class Upstream:
         return URL(f"http://{authority}{target}", encoded=True)
 
     @contextlib.contextmanager
-    def answering(self) -> Any:
+    def answering(self) -> Iterator[None]:
         """Count the current task as a request in flight."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # handlers always run in one
+        task = _current_task()
         self._tasks.add(task)
         self._idle.clear()
         try:
@@ -179,6 +179,8 @@ class Front:
         self.current: Upstream | None = None
         self.absence = "it is being started"
         self._runner: web.ServerRunner | None = None
+        self._site: web.SockSite | None = None
+        self._requests: set[asyncio.Task[Any]] = set()
 
     async def listen(self) -> None:
         """Begin to accept requests.
@@ -213,10 +215,20 @@ class Front:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
+        self._site = web.SockSite(self._runner, listener)
+        await self._site.start()
 
-    async def close(self) -> None:
-        """Accept no more requests and close all connections."""
+    async def close(self, *, grace: float = 0.0) -> None:
+        """Accept no more connections, and close those that there are.
+
+        Args:
+            grace: Seconds for requests that are being answered.
+        """
+        if self._site is not None:
+            await self._site.stop()
+            self._site = None
+        if self._requests:
+            await asyncio.wait(set(self._requests), timeout=grace)
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -232,10 +244,19 @@ class Front:
         upstream = self.current
         if upstream is None:
             return _unavailable(f"deployment {self.name!r} does not serve: {self.absence}")
-        with upstream.answering():
+        with upstream.answering(), self._answering():
             if _wants_websocket(request):
                 return await self._pass_websocket(request, upstream)
             return await self._pass_request(request, upstream)
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        task = _current_task()
+        self._requests.add(task)
+        try:
+            yield
+        finally:
+            self._requests.discard(task)
 
     def _is_addressed(self, request: web.BaseRequest) -> bool:
         host = request.headers.get(hdrs.HOST)
@@ -329,6 +350,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self._fronts: dict[str, Front] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def get(self, deployment_id: str) -> Front | None:
         """Return the front of a deployment, if it is open."""
@@ -349,13 +371,17 @@ class Gateway:
             PortTakenError: Another program listens there.
         """
         front = self._fronts.get(deployment_id)
-        if front is not None and front.port != port:
-            await self.close(deployment_id)
-            front = None
-        if front is None:
-            front = Front(name, port, hosts)
+        if front is None or front.port != port:
+            before, front = front, Front(name, port, hosts)
             await front.listen()
             self._fronts[deployment_id] = front
+            if before is not None:
+                # The port was changed: it goes on with the same revision, and what is being
+                # answered on the old one is answered there.
+                front.current, front.absence = before.current, before.absence
+                task = asyncio.ensure_future(before.close(grace=_MOVE_S))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
         front.hosts = _LOCAL_NAMES | set(hosts)
         return front
 
@@ -423,6 +449,12 @@ async def _pump(source: Any, sink: Any) -> None:
     if code is None or code in _NO_STATUS:
         code = 1000 if message.type is WSMsgType.CLOSE else 1001
     await sink.close(code=code, message=reason)
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # requests are always handled in one
+    return task
 
 
 def _wants_websocket(request: web.BaseRequest) -> bool:

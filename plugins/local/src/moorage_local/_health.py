@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import ClientConnectorError, ClientError, ClientTimeout
 
@@ -46,7 +46,11 @@ async def probe(upstream: Upstream, path: str | None, *, limit: float = PROBE_S)
 
 
 async def wait_until_healthy(
-    upstream: Upstream, path: str | None, *, limit: float, ended: Callable[[], str | None]
+    upstream: Upstream,
+    path: str | None,
+    *,
+    limit: float,
+    ended: Callable[[], Awaitable[str | None]],
 ) -> None:
     """Ask until the app is healthy.
 
@@ -66,7 +70,7 @@ async def wait_until_healthy(
         flaw = await probe(upstream, path, limit=max(min(PROBE_S, left), 0.1))
         if flaw is None:
             return
-        if (end := ended()) is not None:
+        if (end := await ended()) is not None:
             raise UnhealthyError(f"the app {end} before it was ready")
         if time.monotonic() + pause > deadline:
             raise UnhealthyError(f"the app was not healthy within {limit:g} s: {flaw}")

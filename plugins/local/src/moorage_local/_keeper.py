@@ -19,6 +19,7 @@ from moorage.plugin import DeploymentState, OperationState
 from . import _deployment_records as records
 from . import _unit
 from ._apps import find_app
+from ._deployment_options import DeploymentLimits, parse_options
 from ._deployment_records import DeploymentRecord
 from ._gateway import Front, PortTakenError, Upstream
 from ._health import probe
@@ -52,6 +53,7 @@ class Keeper:
         self._serving: Serving | None = None
         self._taken_over = False
         self._retirements: set[asyncio.Task[None]] = set()
+        self._limits = DeploymentLimits()
         self._health_due = 0.0
         self._health_failures = 0
         self.task = asyncio.ensure_future(self._run())
@@ -156,6 +158,7 @@ class Keeper:
                     )
                 )
                 self._serving = restore(self._context, serving, unit, app)
+                self._limits = serving.limits
                 units.remove(serving.unit)
         for unit_id in units:
             self._retire(unit_id)
@@ -192,6 +195,7 @@ class Keeper:
             revision = records.revision(connection, record.id, number)
         if revision is None:
             raise RolloutError(f"there is no revision {number} any more")
+        self._limits = revision.limits
         rollout = Rollout(self._context, record, revision)
         try:
             return await rollout.run()
@@ -350,7 +354,13 @@ class Keeper:
                 await self._set(record, DeploymentState.DEGRADED, "restoring", message)
                 return _RETRY_S
             message = f"revision {number} could not be restored: {exc.message}"
-            await self._set(record, DeploymentState.FAILED, "failed", message)
+
+            def write() -> None:
+                with self._context.database.write() as connection:
+                    records.set_serving(connection, record, None)
+                    records.set_state(connection, record, DeploymentState.FAILED, "failed", message)
+
+            await in_thread(write)
             return 0.0
         await self._switch(record, serving)
         await self._set(record, *self._steady(record, serving))
@@ -461,9 +471,9 @@ class Keeper:
     async def _end_unit(self, unit_id: str, stop_timeout: float) -> bool:
         """End a unit and forget it; return whether that was possible."""
         supervisor = self._context.supervisor
-        with contextlib.suppress(SupervisorError):
+        with contextlib.suppress(SupervisorError, TimeoutError):
             await in_thread(lambda: supervisor.stop(unit_id))
-            async with asyncio.timeout(stop_timeout + _STOP_MARGIN_S) as limit:
+            async with asyncio.timeout(stop_timeout + _STOP_MARGIN_S):
                 pause = 0.01
                 while True:
                     programs = await in_thread(supervisor.statuses)
@@ -471,8 +481,6 @@ class Keeper:
                         break
                     await asyncio.sleep(pause)
                     pause = min(pause * 1.5, 0.25)
-            if limit.expired():
-                return False
         try:
             status = self._status(unit_id)
         except MoorageError:
@@ -493,8 +501,6 @@ class Keeper:
     # -- small things ----------------------------------------------------------------------
 
     async def _open(self, record: DeploymentRecord) -> Front:
-        from ._deployment_options import parse_options
-
         hosts = parse_options(record.spec.options).hosts
         return await self._context.gateway.open(record.id, record.name, record.port, hosts)
 
@@ -515,7 +521,10 @@ class Keeper:
             return _unit.read_status(connection, unit_id)
 
     def _log(self, line: str) -> None:
-        self._context.write_log(self.deployment_id, "agent", line.splitlines())
+        with contextlib.suppress(OSError):  # the disk is full; what happens matters more
+            log = self._context.open_log(self.deployment_id, "agent", self._limits)
+            with contextlib.closing(log):
+                log.write("event", line.splitlines())
 
 
 def _report(text: str) -> None:

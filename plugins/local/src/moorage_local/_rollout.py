@@ -17,7 +17,7 @@ from . import _deployment_records as records
 from . import _unit
 from ._apps import App, find_app, serving_command, variables
 from ._database import Database
-from ._deployment_options import parse_options
+from ._deployment_options import DeploymentLimits, parse_options
 from ._deployment_records import DeploymentRecord, RevisionRecord
 from ._environments import BuildError, Environment, Environments
 from ._gateway import HOST, Gateway, PortTakenError, Upstream
@@ -35,6 +35,7 @@ T = TypeVar("T")
 _SETTLE_S = 10
 _START_RETRIES = 3
 _STOP_MARGIN_S = 15  # beyond what the app may take: for the tree, the log and the database
+_RUNNER_START_S = 0.5  # after which it is worth asking the supervisor why there is none
 _SHOWN_LINES = 6
 _LONGEST_WORDS = 600
 
@@ -67,12 +68,18 @@ class AgentContext:
         """Return where the log of a deployment is."""
         return self.home.deployment(deployment_id) / "logs"
 
-    def write_log(self, deployment_id: str, source: str, lines: list[str]) -> None:
-        """Add what the provider itself has to say to a deployment's log, if that is possible."""
-        with contextlib.suppress(OSError):
-            log = LogWriter(self.log_directory(deployment_id), source=source)
-            with contextlib.closing(log):
-                log.write("event", lines)
+    def open_log(self, deployment_id: str, source: str, limits: DeploymentLimits) -> LogWriter:
+        """Open the log of a deployment, for what the provider itself has to say.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        return LogWriter(
+            self.log_directory(deployment_id),
+            source=source,
+            segment_bytes=limits.log_segment_bytes,
+            segments=limits.log_segments,
+        )
 
 
 class Serving:
@@ -151,9 +158,9 @@ class Rollout:
     async def _environment(self, app: App, directory: Path) -> Environment:
         context = self._context
         cancelled = threading.Event()
-        log = LogWriter(context.log_directory(self._record.id), source="build")
 
         def build() -> Environment:
+            log = context.open_log(self._record.id, "build", self._revision.limits)
             with contextlib.closing(log):
                 return context.environments.ensure(
                     directory,
@@ -200,15 +207,16 @@ class Rollout:
             poke=str(context.supervisor.agent_socket),
         )
         begin = await in_thread(lambda: last_seq(Path(unit.log_directory)))
-        await in_thread(lambda: self._store(unit))
         self.unit_id = unit_id
+        began = asyncio.get_running_loop().time()
+        await in_thread(lambda: self._store(unit))
         await in_thread(lambda: context.supervisor.start(_program(unit)))
         try:
             await wait_until_healthy(
                 upstream,
                 app.health,
                 limit=revision.limits.health_timeout,
-                ended=lambda: self._end(unit),
+                ended=lambda: self._end(unit, began),
             )
         except UnhealthyError as exc:
             await upstream.close()
@@ -227,7 +235,7 @@ class Rollout:
                 connection, self._record, DeploymentState.DEPLOYING, "starting the app"
             )
 
-    def _end(self, unit: Unit) -> str | None:
+    async def _end(self, unit: Unit, began: float) -> str | None:
         """Tell how the app ended, if it did."""
         with self._context.database.read() as connection:
             status = _unit.read_status(connection, unit.id)
@@ -235,11 +243,12 @@ class Rollout:
             if status.end is UnitEnd.STOPPED:
                 return "was stopped"
             return status.message or "ended"
-        if status.runner is None:
+        if status.runner is None and asyncio.get_running_loop().time() - began > _RUNNER_START_S:
+            supervisor = self._context.supervisor
             with contextlib.suppress(SupervisorError):
-                program = self._context.supervisor.statuses().get(unit.id)
+                program = (await in_thread(supervisor.statuses)).get(unit.id)
                 if program is None or program.state in {"FATAL", "BACKOFF", "EXITED"}:
-                    said = self._context.supervisor.said(unit.id).splitlines()
+                    said = supervisor.said(unit.id).splitlines()
                     return f"could not be run ({said[-1] if said else 'no runner'})"
         return None
 

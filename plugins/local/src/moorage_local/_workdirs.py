@@ -8,10 +8,11 @@ Whatever runs the same content shares its directory, so nothing may write there.
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Collection
 from pathlib import Path
 
-from moorage.errors import IntegrityError, NotFoundError
+from moorage.errors import IntegrityError, NotFoundError, UnavailableError
 
 from . import _pack
 from ._blobs import BlobStore
@@ -52,10 +53,9 @@ class Workdirs:
         """
         manifest = self._manifest(digest)
         directory = self._home.artifacts / digest
-        if _is_whole(directory, manifest):
-            return directory
         with self._home.lock(f"workdir-{digest}", timeout=_LOCK_LIMIT_S):
             if _is_whole(directory, manifest):
+                os.utime(directory)  # `prune` leaves it alone
                 return directory
             remove_tree(directory)  # what a loss of power left
             with self._home.scratch("unpack") as scratch:
@@ -64,18 +64,30 @@ class Workdirs:
                 for file in manifest.files:
                     self._unpack(file, whole)
                 whole.replace(directory)
+                os.utime(directory)
             for parent, _, _ in os.walk(directory):
                 Path(parent).chmod(0o500)
         return directory
 
-    def prune(self, used: Collection[str]) -> list[str]:
-        """Remove the directories of all content but this; return their digests."""
+    def prune(self, used: Collection[str], *, unused_s: float) -> list[str]:
+        """Remove the directories that are not in use; return their digests.
+
+        Args:
+            used: Digests of what is in use.
+            unused_s: Seconds for which `ensure` must not have given a directory out, since what
+                it was given out for may not have been known when `used` was found out.
+        """
         removed = []
         for directory in self._home.artifacts.iterdir():
-            if directory.name not in used:
-                with self._home.lock(f"workdir-{directory.name}", timeout=0.0):
+            if directory.name in used:
+                continue
+            with (
+                contextlib.suppress(FileNotFoundError, UnavailableError),
+                self._home.lock(f"workdir-{directory.name}", timeout=0.0),
+            ):
+                if time.time() - directory.stat().st_mtime >= unused_s:
                     remove_tree(directory)
-                removed.append(directory.name)
+                    removed.append(directory.name)
         return removed
 
     def _manifest(self, digest: str) -> Manifest:
