@@ -1,7 +1,6 @@
 """Deployments of a home, with the real supervisor, agent, gateway, runners and apps."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -102,7 +101,9 @@ def test_app_sees_its_own_things_only(local: LocalCloud) -> None:
     assert server == ["127.0.0.1", int(local.cloud.deployments.get("own").url.rpartition(":")[2])]
     assert path[0] == cwd
     assert "hunter22" not in seen
-    assert not [file for file in (local.home / "run").rglob("*.conf") if "hunter22" in file.read_text()]
+    assert not [
+        file for file in (local.home / "run").rglob("*.conf") if "hunter22" in file.read_text()
+    ]
 
 
 def test_wsgi_and_workers(local: LocalCloud) -> None:
@@ -117,7 +118,9 @@ class Application:
         return [json.dumps([os.getpid(), size, *(environ[key] for key in keys)]).encode()]
 app = Application()
 """
-    artifact = local.push("wsgi", files={"pkg/__init__.py": "", "pkg/web.py": source}, app="pkg.web:app", service="")
+    artifact = local.push(
+        "wsgi", files={"pkg/__init__.py": "", "pkg/web.py": source}, app="pkg.web:app", service=""
+    )
     deployment = local.deploy("wsgi", artifact, replicas=3)
 
     def call(_: object) -> list[object]:
@@ -130,7 +133,9 @@ app = Application()
 
     assert deployment.replicas_ready == 3
     assert len({answer[0] for answer in answers}) == 3
-    assert {tuple(answer[1:4]) for answer in answers} == {(100_000, "127.0.0.1", deployment.url.rpartition(":")[2])}
+    assert {tuple(answer[1:4]) for answer in answers} == {
+        (100_000, "127.0.0.1", deployment.url.rpartition(":")[2])
+    }
     assert {tuple(answer[4:]) for answer in answers} == {("POST", "/a/b", "c=d")}
 
 
@@ -146,7 +151,10 @@ def test_replacing_fails_no_request(local: LocalCloud) -> None:
                 reply = pool.request("GET", f"{url}{path}", timeout=20)
                 answers.append((reply.status, reply.data.decode()))
 
-    threads = [threading.Thread(target=hammer, args=(path,)) for path in ("/revision", "/revision", "/sleep/0.7")]
+    threads = [
+        threading.Thread(target=hammer, args=(path,))
+        for path in ("/revision", "/revision", "/sleep/0.7")
+    ]
     for thread in threads:
         thread.start()
     for version in ("2", "1", "2"):
@@ -162,14 +170,16 @@ def test_replacing_fails_no_request(local: LocalCloud) -> None:
 
 
 def test_failed_update_leaves_the_old_revision(local: LocalCloud) -> None:
-    """An update that crashes is told with its last words; what served goes on, and can be mended."""
+    """An update that crashes is told with its last words; what served goes on until it is mended."""
     local.deploy("sturdy", "app:1")
     with pytest.raises(errors.OperationFailedError, match="RuntimeError: no model here"):
         local.deploy("sturdy", "broken:1")
     degraded = local.cloud.deployments.get("sturdy")
     answer = local.get("sturdy", "/version")
     kill(local.unit_processes("sturdy")[0])
-    again = eventually(lambda: _state(local, "sturdy", DeploymentState.DEGRADED, "serving an older revision"))
+    again = eventually(
+        lambda: _state(local, "sturdy", DeploymentState.DEGRADED, "serving an older revision")
+    )
     mended = local.deploy("sturdy", "app:2")
 
     assert degraded.state is DeploymentState.DEGRADED
@@ -184,12 +194,14 @@ def test_failed_update_leaves_the_old_revision(local: LocalCloud) -> None:
 
 
 def test_app_that_cannot_start(local: LocalCloud, tmp_path: Path) -> None:
-    """A first deploy that crashes, or is never healthy, fails with the reason, and can be retried."""
+    """A first deploy that crashes, or is never healthy, fails with the reason; it can be retried."""
     ill = tmp_path / "ill"
     ill.touch()
     with pytest.raises(errors.OperationFailedError, match="no model here"):
         local.deploy("crashes", "broken:1")
-    with pytest.raises(errors.OperationFailedError, match=r"not healthy within 1 s: /healthz answers 500"):
+    with pytest.raises(
+        errors.OperationFailedError, match=r"not healthy within 1 s: /healthz answers 500"
+    ):
         local.deploy("ill", "app:1", env={"ILL": str(ill)}, options={"health_timeout": 1})
     failed = local.cloud.deployments.get("ill")
     with pytest.raises(errors.ConflictError, match="failed"):
@@ -215,7 +227,9 @@ def test_app_that_cannot_start(local: LocalCloud, tmp_path: Path) -> None:
     ],
     ids=["number", "arguments", "missing", "exits", "syntax"],
 )
-def test_app_that_is_none(local: LocalCloud, request: pytest.FixtureRequest, source: str, reason: str) -> None:
+def test_app_that_is_none(
+    local: LocalCloud, request: pytest.FixtureRequest, source: str, reason: str
+) -> None:
     """What cannot be served is refused with a reason that names it."""
     artifact = local.push(f"none-{request.node.callspec.id}", files={"main.py": source})
     with pytest.raises(errors.OperationFailedError) as failed:
@@ -255,7 +269,7 @@ def test_kill(local: LocalCloud, victim: str) -> None:
 
 
 def test_crashing_again_and_again(local: LocalCloud) -> None:
-    """An app that keeps crashing is started again with pauses, then given up; a start revives it."""
+    """An app that keeps crashing is restarted with pauses, then given up; a start revives it."""
     local.deploy("looping", "app:1")
     states = []
 
@@ -338,7 +352,9 @@ def test_two_deploys_of_one_name(local: LocalCloud) -> None:
     def deploy(version: str) -> str:
         with local.connect() as cloud:
             try:
-                return str(cloud.deployments.deploy("twice", f"app:{version}").result(timeout=60).artifact)
+                return str(
+                    cloud.deployments.deploy("twice", f"app:{version}").result(timeout=60).artifact
+                )
             except errors.OperationCancelledError:
                 return "superseded"
 
@@ -454,19 +470,19 @@ def test_bad_input_is_refused_before_anything_is_written(local: LocalCloud) -> N
     local.push("future", files={"main.py": ""}, artifact='python = "3.99"')
     model = local.cloud.artifacts.push(Path(__file__), name="model", kind="model")
     refusals = [
-        (dict(artifact="missing:1"), errors.NotFoundError, "missing:1"),
-        (dict(artifact=model), errors.InvalidRequestError, "is a model"),
-        (dict(artifact="jobs-only:1"), errors.InvalidRequestError, r"no \[service\]"),
-        (dict(artifact="future:1"), errors.UnsupportedError, r"Python 3\.99"),
-        (dict(secrets=["nope"]), errors.NotFoundError, "'nope'"),
-        (dict(env={"MOORAGE_X": "1"}), errors.InvalidRequestError, "MOORAGE_X"),
-        (dict(replicas=65), errors.InvalidRequestError, "65"),
-        (dict(options={"prot": 1}), errors.InvalidRequestError, "'prot'"),
-        (dict(options={"port": 0}), errors.InvalidRequestError, "port"),
-        (dict(options={"port": "80"}), errors.InvalidRequestError, "port"),
-        (dict(options={"hosts": ["a b"]}), errors.InvalidRequestError, "'a b'"),
-        (dict(options={"health_timeout": -1}), errors.InvalidRequestError, "health_timeout"),
-        (dict(instance_type="gpu"), errors.UnsupportedError, "instance_type"),
+        ({"artifact": "missing:1"}, errors.NotFoundError, "missing:1"),
+        ({"artifact": model}, errors.InvalidRequestError, "is a model"),
+        ({"artifact": "jobs-only:1"}, errors.InvalidRequestError, r"no \[service\]"),
+        ({"artifact": "future:1"}, errors.UnsupportedError, r"Python 3\.99"),
+        ({"secrets": ["nope"]}, errors.NotFoundError, "'nope'"),
+        ({"env": {"MOORAGE_X": "1"}}, errors.InvalidRequestError, "MOORAGE_X"),
+        ({"replicas": 65}, errors.InvalidRequestError, "65"),
+        ({"options": {"prot": 1}}, errors.InvalidRequestError, "'prot'"),
+        ({"options": {"port": 0}}, errors.InvalidRequestError, "port"),
+        ({"options": {"port": "80"}}, errors.InvalidRequestError, "port"),
+        ({"options": {"hosts": ["a b"]}}, errors.InvalidRequestError, "'a b'"),
+        ({"options": {"health_timeout": -1}}, errors.InvalidRequestError, "health_timeout"),
+        ({"instance_type": "gpu"}, errors.UnsupportedError, "instance_type"),
     ]
     for spec, error, words in refusals:
         with pytest.raises(error, match=words) as refused:
@@ -557,9 +573,11 @@ def test_operation_is_resumed_elsewhere(local: LocalCloud) -> None:
         native = json.loads(json.dumps(dict(operation._native)))
         step = cloud.native.deployments.advance("deployments.deploy", native)
         final = eventually(
-            lambda: (s := cloud.native.deployments.advance("deployments.deploy", native)).state
-            is OperationState.SUCCEEDED
-            and s
+            lambda: (
+                (s := cloud.native.deployments.advance("deployments.deploy", native)).state
+                is OperationState.SUCCEEDED
+                and s
+            )
         )
 
     assert step.native == final.native

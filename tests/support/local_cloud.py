@@ -24,7 +24,7 @@ app = "{app}"
 {service}
 """
 
-APP = '''
+APP = """
 import asyncio, json, os, signal, sys, time
 
 VERSION = "{version}"
@@ -61,7 +61,7 @@ async def app(scope, receive, send):
         status = 500
     await send({{"type": "http.response.start", "status": status, "headers": []}})
     await send({{"type": "http.response.body", "body": body}})
-'''
+"""
 
 
 class LocalCloud:

@@ -311,6 +311,7 @@ class Front:
                 headers=headers,
                 protocols=protocols,
                 autoping=False,
+                autoclose=False,
                 max_msg_size=0,
             )
         except WSServerHandshakeError as exc:
@@ -323,6 +324,7 @@ class Front:
             )
         outer = web.WebSocketResponse(
             autoping=False,
+            autoclose=False,
             max_msg_size=0,
             compress=False,
             protocols=(inner.protocol,) if inner.protocol else (),
@@ -444,11 +446,14 @@ async def _pump(source: Any, sink: Any) -> None:
         if send is None:
             break
         await send(message.data)
-    code = source.close_code
-    reason = message.extra.encode() if isinstance(message.extra, str) else b""
+    code, reason = source.close_code, b""
+    if message.type is WSMsgType.CLOSE and isinstance(message.extra, str):
+        reason = message.extra.encode()
     if code is None or code in _NO_STATUS:
         code = 1000 if message.type is WSMsgType.CLOSE else 1001
     await sink.close(code=code, message=reason)
+    if message.type is WSMsgType.CLOSE:
+        await source.close(code=code)
 
 
 def _current_task() -> asyncio.Task[Any]:
