@@ -578,6 +578,7 @@ def test_bad_encoding(place: Place) -> None:
         (("a", "A"), "only in case"),
         (("d/a", "D/b"), "only in case"),
         (("é", "e\u0301"), "in how its characters are composed"),
+        (("\u1fb4", "\u0391\u0345\u0301"), "in how its characters are composed"),
         (("a", "a/b"), "a file and a directory"),
         (("a/b", "a"), "a file and a directory"),
     ],
@@ -693,6 +694,19 @@ def test_too_many(place: Place, kind: str) -> None:
     assert message == "the archive has more than 50 entries"
 
 
+def test_too_many_to_list(place: Place) -> None:
+    """The list of a zip archive's entries is not taken in before it is known to be short enough."""
+    content = zipped({f"{number}": b"" for number in range(20_000)})
+
+    tracemalloc.start()
+    message = place.refuse("zip", content, ArchiveLimits(entries=1000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert message == "the archive has more than 1000 entries"
+    assert peak < 4 * len(content)
+
+
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_too_large(place: Place, kind: str) -> None:
     """More bytes than allowed are refused, by what is declared and over all files."""
@@ -744,6 +758,14 @@ def test_encrypted_zip(place: Place) -> None:
 
     assert "is encrypted" in place.refuse("zip", bytes(encrypted))
     assert "unusual way" in place.refuse("zip", packed.getvalue())
+
+
+def test_checksum(place: Place) -> None:
+    """A header that was changed is refused, even in a field that does not matter."""
+    content = bytearray(tarred({"a": b"x"}))
+    content[136] = ord("1")  # the time
+
+    assert "checksum" in place.refuse("tar", bytes(content))
 
 
 def test_large_pax_header(place: Place) -> None:
