@@ -170,7 +170,7 @@ def test_replacing_fails_no_request(local: LocalCloud) -> None:
 
 
 def test_failed_update_leaves_the_old_revision(local: LocalCloud) -> None:
-    """An update that crashes is told with its last words; what served goes on until it is mended."""
+    """An update that crashes is told with its last words; what served goes on till it is mended."""
     local.deploy("sturdy", "app:1")
     with pytest.raises(errors.OperationFailedError, match="RuntimeError: no model here"):
         local.deploy("sturdy", "broken:1")
@@ -194,7 +194,7 @@ def test_failed_update_leaves_the_old_revision(local: LocalCloud) -> None:
 
 
 def test_app_that_cannot_start(local: LocalCloud, tmp_path: Path) -> None:
-    """A first deploy that crashes, or is never healthy, fails with the reason; it can be retried."""
+    """A first deploy that crashes, or is never healthy, fails with the reason; one can retry."""
     ill = tmp_path / "ill"
     ill.touch()
     with pytest.raises(errors.OperationFailedError, match="no model here"):
