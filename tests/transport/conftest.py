@@ -90,6 +90,14 @@ class Peer:
             raise ConnectionAbortedError
         return body
 
+    def read_head_only(self) -> dict[str, str]:
+        """Read a head byte by byte, so that the body is still on the socket."""
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.connection.recv(1)
+        lines = head.decode("latin-1").split("\r\n")[1:-2]
+        return {line.partition(": ")[0].lower(): line.partition(": ")[2] for line in lines}
+
     def send(self, data: bytes) -> None:
         self.connection.sendall(data)
 

@@ -151,7 +151,8 @@ class Download:
                 self._check_continued(stream.headers)
             else:
                 self._begin(stream, file)
-            while block := stream.read(BLOCK_BYTES):
+            # `read` would lose what it has when the connection breaks before the block is full.
+            while block := stream.read1(BLOCK_BYTES):
                 file.write(block)
                 if self._hash is not None:
                     self._hash.update(block)

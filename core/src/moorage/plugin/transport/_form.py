@@ -97,25 +97,20 @@ class Form:
         yield self._tail
 
     def _text_part(self, field: TextField) -> bytes:
-        return (
-            self._head(f'form-data; name="{_escaped(field.name)}"') + field.value.encode() + b"\r\n"
-        )
+        return self._encoded(f'name="{_escaped(field.name)}"\r\n\r\n{field.value}\r\n')
 
     def _file_head(self, field: FileField) -> bytes:
         name, filename = _escaped(field.name), _escaped(field.filename)
-        return self._head(
-            f'form-data; name="{name}"; filename="{filename}"',
-            f"Content-Type: {field.content_type}\r\n",
+        return self._encoded(
+            f'name="{name}"; filename="{filename}"\r\nContent-Type: {field.content_type}\r\n\r\n'
         )
 
-    def _head(self, disposition: str, more: str = "") -> bytes:
-        head = f"--{self._boundary}\r\nContent-Disposition: {disposition}\r\n{more}\r\n"
+    def _encoded(self, rest: str) -> bytes:
+        part = f"--{self._boundary}\r\nContent-Disposition: form-data; {rest}"
         try:
-            return head.encode()
+            return part.encode()
         except UnicodeEncodeError:
-            raise InvalidRequestError(
-                "the name of a field or a file is not valid Unicode"
-            ) from None
+            raise InvalidRequestError("a field of the form is not valid Unicode") from None
 
 
 def _escaped(name: str) -> str:

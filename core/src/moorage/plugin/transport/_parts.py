@@ -141,14 +141,20 @@ class _Upload:
         try:
             parts = self._sent(stored or {})
             self._check_whole(parts)
-            self._store.complete(parts)
         except BaseException as exc:
-            if not _can_go_on(exc, resumable=stored is not None):
+            if stored is None or not _passing(exc):
                 self._abort(exc)
             raise
         finally:
             if cancellation is not None:
                 cancellation.unwatch(self._ending.cancel)
+        try:
+            self._store.complete(parts)
+        except MoorageError as exc:
+            # Where the reply was lost, the object may be there, with nothing to throw away.
+            if exc.retry is not Retry.UNKNOWN_OUTCOME:
+                self._abort(exc)
+            raise
         return parts
 
     def _sent(self, stored: Mapping[int, Part]) -> tuple[Part, ...]:
@@ -329,11 +335,8 @@ def _cut(content: Content, size: int) -> Iterator[_Piece]:
     yield _Piece(spool, count)
 
 
-def _can_go_on(error: BaseException, *, resumable: bool) -> bool:
-    """Return whether a further try can use what was sent."""
+def _passing(error: BaseException) -> bool:
+    """Return whether a further try may succeed with what was sent already."""
     if isinstance(error, MoorageError):
-        # Of a completion whose reply was lost nobody knows whether there is anything to abort.
-        return error.retry is Retry.UNKNOWN_OUTCOME or (
-            resumable and error.retry is not Retry.NEVER
-        )
-    return resumable and isinstance(error, KeyboardInterrupt)
+        return error.retry is not Retry.NEVER
+    return isinstance(error, KeyboardInterrupt)

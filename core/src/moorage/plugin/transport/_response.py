@@ -103,16 +103,24 @@ class ResponseStream(io.RawIOBase):
         with self._translated():
             return self._raw.read(None if size is None or size < 0 else size)
 
+    def read1(self, size: int, /) -> bytes:
+        """Return what is there, waiting only where there is nothing; nothing at the end.
+
+        Raises:
+            MoorageError: As `read`.
+        """
+        self._check_open()
+        with self._translated():
+            return self._raw.read1(size)
+
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Read what is there, waiting only where there is nothing, and return its size.
 
         Raises:
             MoorageError: As `read`.
         """
-        self._check_open()
         view = memoryview(buffer).cast("B")
-        with self._translated():
-            data = self._raw.read1(len(view))
+        data = self.read1(len(view))
         view[: len(data)] = data
         return len(data)
 
