@@ -162,6 +162,18 @@ MORE_BROKEN = {
         "describe",
         "did you mean 'jobs.cancel'",
     ),
+    "exits": ("raise SystemExit('not today')", "import", "SystemExit: not today"),
+    "exits-later": (
+        """
+        from moorage.plugin import hookimpl
+
+        @hookimpl
+        def moorage_provider():
+            raise SystemExit(0)
+        """,
+        "describe",
+        "SystemExit: 0",
+    ),
     "no-hook": ("x = 1", "describe", "does not return a ProviderInfo"),
 }
 CASES = [(phase, code, phase, message) for phase, (code, message) in BROKEN.items()]

@@ -230,7 +230,7 @@ class Plugins:
                 for impl in self.manager.hook.moorage_provider.get_hookimpls()
                 if impl.plugin is module
             ]
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:  # a plugin does not end the program it is part of
             raise _PhaseError("describe", _last_line(exc)) from exc
         if len(infos) != 1 or not isinstance(infos[0], ProviderInfo):
             raise _PhaseError("describe", "its moorage_provider() does not return a ProviderInfo")
@@ -264,7 +264,7 @@ class Plugins:
 
         try:
             module = importlib.import_module(entry.module.partition(":")[0])
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:  # as above
             raise _PhaseError("import", _last_line(exc)) from exc
         try:
             self.manager.register(module, name=f"{entry.group}:{entry.qualified}")
