@@ -40,7 +40,9 @@ def main(arguments: Sequence[str]) -> int:
             stale.append(page)
     if arguments == ["--check"]:
         for page in stale:
-            print(f"{page.name} does not fit: run python tools/reference_tables.py", file=sys.stderr)
+            print(
+                f"{page.name} does not fit: run python tools/reference_tables.py", file=sys.stderr
+            )
         return 1 if stale else 0
     for page in stale:
         page.write_text(REGION.sub(_filled, page.read_text("utf-8")), "utf-8")
@@ -111,7 +113,10 @@ def capability_matrix() -> Iterator[str]:
     records = {info.name: Capabilities(info.name, info.capabilities) for info in providers()}
     yield from table(
         ("capability", *records),
-        ((f"`{name}`", *(str(record[name].level) for record in records.values())) for name in NAMES),
+        (
+            (f"`{name}`", *(str(record[name].level) for record in records.values()))
+            for name in NAMES
+        ),
     )
     for provider, record in records.items():
         told = {name: support for name, support in record.items() if support.reason}
@@ -142,7 +147,9 @@ def errors() -> Iterator[str]:
         code = str(int(exit_code(error(""))))
         if error is module.TimedOutError:
             pending: Any = object()
-            code = f"{code}; {int(exit_code(error('', pending=pending)))} where an operation goes on"
+            code = (
+                f"{code}; {int(exit_code(error('', pending=pending)))} where an operation goes on"
+            )
         rows.append(
             (
                 f"`{name}`",
@@ -231,7 +238,7 @@ def _type_name(kind: Any) -> str:
     if typing.get_origin(kind) is typing.Annotated:
         inner, *marks = typing.get_args(kind)
         bounds = [
-            f"{sign} {value:g}"
+            f"{sign} {value}"
             for mark in marks
             if isinstance(mark, msgspec.Meta)
             for sign, value in (

@@ -62,10 +62,13 @@ def _find(
 
 
 def _without_fields(
-    app: Sphinx, kind: str, name: str, thing: Any, options: Any, signature: Any, returns: Any
+    _app: Sphinx, kind: str, name: str, thing: Any, _options: Any, _signature: Any, _returns: Any
 ) -> tuple[str, str] | None:
-    """Leave the fields of a struct out of its signature: each is described under it."""
-    if kind == "class" and isinstance(thing, type) and issubclass(thing, msgspec.Struct):
+    """Leave out how a class is made where a reader does not make it, or has its fields anyway."""
+    if kind != "class" or not isinstance(thing, type):
+        return None
+    made_by_moorage = name.startswith("moorage.") and name.count(".") == 1
+    if issubclass(thing, msgspec.Struct) or (made_by_moorage and name != "moorage.SecretValue"):
         return "", ""
     return None
 
@@ -74,14 +77,14 @@ _hidden: dict[str, list[str]] = {}
 
 
 def _hide_field(
-    app: Sphinx, kind: str, name: str, thing: Any, options: Any, lines: list[str]
+    _app: Sphinx, kind: str, name: str, _thing: Any, _options: Any, lines: list[str]
 ) -> None:
-    if kind in {"attribute", "data"}:
+    if kind in {"attribute", "data"} or (kind == "property" and "Raises:" not in lines):
         _hidden[name] = lines[:]
         lines.clear()
 
 
 def _show_field(
-    app: Sphinx, kind: str, name: str, thing: Any, options: Any, lines: list[str]
+    _app: Sphinx, _kind: str, name: str, _thing: Any, _options: Any, lines: list[str]
 ) -> None:
     lines += _hidden.pop(name, [])

@@ -1,10 +1,11 @@
 """Every example in the documentation runs.
 
-On each page, in order: Python blocks run in one namespace, `$` lines of console blocks run in a
-shell, and a block after the comment `<!-- file: PATH -->` is written to that path. Where a console
-block shows output, what a terminal would show is compared with it: `...` stands for anything and
-one gap between columns is as good as another. After `<!-- exits: N -->` the commands of a block
-end with that code, and otherwise with 0. `<!-- not run: why -->` leaves a block out.
+On each page, in order: Python blocks run in one namespace, `$` lines of console blocks in a shell
+that keeps its variables and its directory, and a block after the comment `<!-- file: PATH -->` is
+written to that path. Where a console block shows output, what a terminal would show is compared
+with it: `...` stands for anything and one gap between columns is as good as another. After
+`<!-- exits: N -->` the commands of a block end with that code, and otherwise with 0.
+`<!-- not run: why -->` leaves a block out.
 """
 
 import os
@@ -28,6 +29,13 @@ PAGES = sorted(
     if "_build" not in page.parts and "```" in page.read_text()
 )
 TIMEOUT_S = 60
+# Each command has a shell of its own, which takes over what the one before has set.
+SHELL = """\
+set -a
+if [ -f {place}.env ]; then . {place}.env; cd "$PWD"; fi
+trap 'export -p > {place}.env' EXIT
+{command}
+"""
 COMMENT = re.compile(r"<!--\s*(file|not run|exits):\s*(.+?)\s*-->")
 
 
@@ -96,7 +104,7 @@ def test_examples_run(page: Path, place: Path) -> None:
             for command, output in commands(block.text):
                 expected = int(block.value) if block.note == "exits" else 0
                 done = subprocess.run(
-                    ["bash", "-euo", "pipefail", "-c", command],
+                    ["bash", "-euo", "pipefail", "-c", SHELL.format(place=place, command=command)],
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
                     text=True,
@@ -119,14 +127,14 @@ def commands(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         if line.startswith("$ "):
             if command:
-                yield command, "\n".join(output).strip()
+                yield command, "\n".join(output)
             command, output = line[2:], []
         elif command.endswith("\\") or (line.startswith("> ") and not output):
             command += "\n" + line.removeprefix("> ")
         else:
             output.append(line.rstrip())
     if command:
-        yield command, "\n".join(output).strip()
+        yield command, "\n".join(output)
 
 
 def matches(shown: str, expected: str) -> bool:
