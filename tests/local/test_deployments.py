@@ -502,8 +502,8 @@ def test_calls(local: LocalCloud) -> None:
         call("called", "POST", "/die/main", timeout=20)
     teapot = eventually(lambda: _reply(local, "called", "/status/418"))
     kill(local.process("_agent"))
-    with pytest.raises(errors.UnavailableError) as away:
-        call("called", "POST", "/version")
+    with local.connect() as fresh, pytest.raises(errors.UnavailableError) as away:
+        fresh.deployments.call("called", "POST", "/version")
 
     assert teapot.status == 418
     assert slow.value.retry is Retry.UNKNOWN_OUTCOME

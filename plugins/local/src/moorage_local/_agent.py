@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import functools
 import os
+import resource
 import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from moorage.errors import MoorageError, UnavailableError
 
@@ -25,14 +27,12 @@ from ._keeper import Keeper
 from ._rollout import AgentContext, in_thread
 from ._runner import end_leftovers
 from ._scheduler import Scheduler
-from ._supervisor import Supervisor
-
-STARTED = "started"
-"""What the agent writes to its log when it is there."""
+from ._supervisor import AGENT_STARTED, Supervisor
 
 _LOOK_S = 0.5  # between two looks at the records, if nobody pokes
 _LOCK_LIMIT_S = 60.0  # for the agent before to end
 _THREADS = 32
+_OPEN_FILES = 65_536
 _PRUNE_S = 60.0
 _UNPACKED_S = 300.0  # that an unpacked app stays after its last use
 _STRAY_GRACE_S = 5.0
@@ -60,15 +60,20 @@ class Agent:
     async def run(self) -> None:
         """Work until told to end, or until there is nothing to do."""
         self._loop.set_default_executor(ThreadPoolExecutor(_THREADS))
+        _raise_file_limit()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._end)
         await self._end_strays()
         server = await self._listen()
-        print(STARTED, flush=True)  # noqa: T201  # standard output is the agent's log
+        print(AGENT_STARTED, flush=True)  # noqa: T201  # standard output is the agent's log
         jobs = asyncio.ensure_future(self._run_jobs())
         try:
             while not self._ending.is_set():
                 self._wake.clear()
+                if not is_home(self._home.path):
+                    # Whoever removed it wants nothing of it to run any more.
+                    os.kill(self._parent, signal.SIGTERM)
+                    break
                 await self._look()
                 if os.getppid() != self._parent:
                     server.close()
@@ -228,10 +233,26 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m moorage_local._agent HOME\n")
         return 2
+    if not is_home(Path(arguments[0])):
+        os.kill(os.getppid(), signal.SIGTERM)
+        return 0
     home = Home(arguments[0])
     with home.lock("agent", timeout=_LOCK_LIMIT_S), contextlib.closing(Database(home)) as database:
         asyncio.run(_run(home, database))
     return 0
+
+
+def is_home(path: Path) -> bool:
+    """Return whether the home is still there; opening one makes it."""
+    return (path / "home.json").exists()
+
+
+def _raise_file_limit() -> None:
+    """Allow as many connections as the system does: each request has two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _run(home: Home, database: Database) -> None:

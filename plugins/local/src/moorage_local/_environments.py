@@ -11,7 +11,6 @@ be used, since the scripts in it name their interpreter by its full path.
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -385,6 +384,8 @@ def _key(interpreter: Interpreter, requirements: bytes, digest: str) -> str:
 
 @functools.cache
 def _granian_version() -> str:
+    import importlib.metadata  # slow to import
+
     return importlib.metadata.version("granian")
 
 

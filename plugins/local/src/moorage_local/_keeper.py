@@ -25,7 +25,7 @@ from ._gateway import Front, PortTakenError, Upstream
 from ._health import probe
 from ._rollout import AgentContext, Rollout, RolloutError, Serving, in_thread, restore
 from ._runner import end_leftovers
-from ._supervisor import SupervisorError
+from ._supervisor_errors import SupervisorError
 from ._unit import UnitStatus
 
 _WATCH_S = 0.5  # between two looks at a unit that serves

@@ -24,7 +24,8 @@ from ._gateway import HOST, Gateway, PortTakenError, Upstream
 from ._health import UnhealthyError, wait_until_healthy
 from ._home import Home
 from ._log_files import LogWriter, last_seq, records_before
-from ._supervisor import Program, RefusedError, Supervisor, SupervisorError
+from ._supervisor import Program, Supervisor
+from ._supervisor_errors import RefusedError, SupervisorError
 from ._unit import Unit, UnitEnd, UnitKind
 from ._workdirs import Workdirs
 

@@ -31,7 +31,8 @@ from ._environments import BuildCancelledError, BuildError, Environments
 from ._home import Home
 from ._log_files import LogWriter
 from ._runner import end_leftovers
-from ._supervisor import Program, Supervisor, SupervisorError
+from ._supervisor import Program, Supervisor
+from ._supervisor_errors import SupervisorError
 from ._unit import Unit, UnitKind, UnitStatus
 from ._workdirs import Workdirs
 

@@ -6,7 +6,6 @@ what shall run.
 """
 
 import contextlib
-import http.client
 import os
 import shlex
 import signal
@@ -16,10 +15,9 @@ import subprocess
 import sys
 import threading
 import time
-import xmlrpc.client
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -29,7 +27,14 @@ from . import _processes
 from ._errors import translated
 from ._home import Home
 from ._processes import ProcessIdentity
+from ._supervisor_errors import RefusedError, SupervisorError
 from ._unit import HOME_MARK
+
+if TYPE_CHECKING:
+    from ._supervisor_connection import SupervisorConnection
+
+AGENT_STARTED = "started"
+"""What the agent writes to its log when it is there."""
 
 # supervisord binds `SOCKET.PID` first, and the system allows 104 to 108 bytes.
 _LONGEST_CONTROL_PATH = 70
@@ -156,22 +161,6 @@ class ProgramStatus(msgspec.Struct, frozen=True):
         return self.state in {"STOPPED", "EXITED", "FATAL", "UNKNOWN"}
 
 
-class SupervisorError(Exception):
-    """The supervisor cannot be asked now: it is not there, or on its way out."""
-
-
-class RefusedError(Exception):
-    """The supervisor does not do what it was asked.
-
-    Attributes:
-        code: supervisord's number for the reason.
-    """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-
-
 class Supervisor:
     """The supervisor of one home. Threads may share it.
 
@@ -190,7 +179,7 @@ class Supervisor:
         self._home = home
         self._idle_timeout = idle_timeout
         self.control = _control_directory(home)
-        self._proxy: xmlrpc.client.ServerProxy | None = None
+        self._connection: SupervisorConnection | None = None
         self._mutex = threading.Lock()
 
     @property
@@ -243,6 +232,7 @@ class Supervisor:
                 return
             if self.find() is not None:
                 if self._has_agent():
+                    self._check_agent()
                     return
                 self._end_found()
             self._launch()
@@ -314,7 +304,7 @@ class Supervisor:
         Raises:
             SupervisorError: It cannot be asked.
         """
-        found = self._ask(lambda rpc: rpc.supervisor.getAllProcessInfo())
+        found = self._ask("getAllProcessInfo")
         return {
             entry["name"]: ProgramStatus(entry["statename"], entry["pid"])
             for entry in found
@@ -338,11 +328,11 @@ class Supervisor:
         temporary = file.with_suffix(".new")
         temporary.write_text(text)
         temporary.replace(file)
-        self._ask(lambda rpc: rpc.supervisor.reloadConfig())
+        self._ask("reloadConfig")
         with _allowing(_ALREADY_ADDED):
-            self._ask(lambda rpc: rpc.supervisor.addProcessGroup(program.name))
+            self._ask("addProcessGroup", program.name)
         with _allowing(_ALREADY_STARTED):
-            self._ask(lambda rpc: rpc.supervisor.startProcess(program.name, _AT_ONCE))
+            self._ask("startProcess", program.name, _AT_ONCE)
 
     def stop(self, unit_id: str) -> None:
         """Ask a unit to end and return at once; one that is not there is left alone.
@@ -351,7 +341,7 @@ class Supervisor:
             SupervisorError: It cannot be asked.
         """
         with _allowing(_NOT_RUNNING, _BAD_NAME):
-            self._ask(lambda rpc: rpc.supervisor.stopProcess(unit_id, _AT_ONCE))
+            self._ask("stopProcess", unit_id, _AT_ONCE)
 
     def remove(self, unit_id: str) -> bool:
         """Forget a unit; return whether that was possible, which it is once it has ended.
@@ -361,7 +351,7 @@ class Supervisor:
         """
         try:
             with _allowing(_BAD_NAME):
-                self._ask(lambda rpc: rpc.supervisor.removeProcessGroup(unit_id))
+                self._ask("removeProcessGroup", unit_id)
         except RefusedError as exc:
             if exc.code == _STILL_RUNNING:
                 return False
@@ -411,10 +401,30 @@ class Supervisor:
     def _has_agent(self) -> bool:
         """Return whether the supervisor that runs also runs an agent, or is about to."""
         try:
-            info = self._ask(lambda rpc: rpc.supervisor.getProcessInfo("agent"))
+            info = self._ask("getProcessInfo", "agent")
         except SupervisorError:
             return False  # it is on its way out
         return str(info["statename"]) in {"STARTING", "RUNNING", "BACKOFF", "EXITED"}
+
+    def _check_agent(self) -> None:
+        """Raise if the agent does not start, which no waiting will change.
+
+        Raises:
+            UnavailableError: The last one ended before it had begun, with these words.
+        """
+        info = self._ask("getProcessInfo", "agent")
+        if info["statename"] != "BACKOFF":
+            return
+        try:
+            words = self.agent_log.read_text("utf-8", "replace").strip().splitlines()
+        except OSError:
+            return
+        if words and words[-1] != AGENT_STARTED:
+            raise UnavailableError(
+                f"the local provider's agent does not start: {words[-1]}",
+                hint=f"see {self.agent_log}",
+                origin=Origin.PROVIDER,
+            )
 
     def _end_found(self, *, grace: float = 10.0) -> None:
         found = self.find()
@@ -472,7 +482,7 @@ class Supervisor:
             time.sleep(0.005)
         # It starts the agent when it has looked at its sockets, after a second or a question.
         with contextlib.suppress(SupervisorError):
-            self._ask(lambda rpc: rpc.supervisor.getState())
+            self._ask("getState")
 
     def _environment(self) -> dict[str, str]:
         environment = {
@@ -488,33 +498,27 @@ class Supervisor:
         environment["MOORAGE_LOCAL_RUNNER"] = shlex.join([*python, "moorage_local._runner", home])
         return environment
 
-    def _ask(self, question: Callable[[Any], Any]) -> Any:
+    def _ask(self, method: str, *arguments: Any) -> Any:
         with self._mutex:
-            if self._proxy is None:
-                self._proxy = xmlrpc.client.ServerProxy(
-                    "http://localhost/RPC2",
-                    transport=_UnixTransport(str(self.control / "supervisor.sock")),
-                )
+            if self._connection is None:
+                from ._supervisor_connection import SupervisorConnection  # not needed by most
+
+                self._connection = SupervisorConnection(self.control / "supervisor.sock")
             try:
-                return question(self._proxy)
-            except xmlrpc.client.Fault as fault:
-                if fault.faultCode == _SHUTDOWN_STATE:
-                    raise SupervisorError(fault.faultString) from fault
-                raise RefusedError(fault.faultCode, fault.faultString) from fault
-            except (OSError, http.client.HTTPException, xmlrpc.client.Error) as exc:
+                return self._connection.call(method, *arguments)
+            except SupervisorError:
                 self._disconnect()
-                raise SupervisorError(str(exc)) from exc
+                raise
 
     def _disconnect(self) -> None:
-        if self._proxy is not None:
-            self._proxy("close")()
-            self._proxy = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 _AT_ONCE = False  # instead of waiting for the result
 
 # supervisord's fault codes
-_SHUTDOWN_STATE = 6
 _BAD_NAME = 10
 _ALREADY_STARTED = 60
 _NOT_RUNNING = 70
@@ -529,30 +533,6 @@ def _allowing(*codes: int) -> Iterator[None]:
     except RefusedError as exc:
         if exc.code not in codes:
             raise
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=10.0)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._path = path
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = self._connection[1]
-        if connection is None:
-            connection = _UnixConnection(self._path)
-            self._connection = host, connection
-        return connection
 
 
 def _control_directory(home: Home) -> Path:
