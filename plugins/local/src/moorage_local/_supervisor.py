@@ -8,6 +8,7 @@ what shall run.
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import socket
 import stat
@@ -281,20 +282,11 @@ class Supervisor:
         """
         with self.changing():
             self._end_found(grace=timeout)
-            self.end_strangers(keep=set())
-
-    def end_strangers(self, keep: set[int]) -> None:
-        """End the processes of this home that are not, and do not descend from, these."""
-
-        def strangers() -> list[ProcessIdentity]:
-            marked = _processes.find_marked(HOME_MARK, str(self._home.path))
-            if not marked:
-                return []
-            kept = {identity.pid for root in keep for identity in _processes.find_tree(root)}
-            me = {identity.pid for identity in _processes.find_tree(os.getpid())}
-            return [one for one in marked if one.pid not in kept and one.pid not in me]
-
-        _processes.end(strangers)
+            _processes.end(lambda: _processes.find_marked(HOME_MARK, str(self._home.path)))
+            self.close()
+            if self.control != self._home.run:
+                shutil.rmtree(self.control, ignore_errors=True)
+                _make_private(self.control)
 
     # -- its programs ----------------------------------------------------------------------
 
@@ -546,19 +538,24 @@ def _control_directory(home: Home) -> Path:
     # Not the caller's idea of a temporary directory: every process has to find the same one.
     parent = Path("/tmp") / f"moorage-{os.geteuid()}"  # noqa: S108  # ownership is checked below
     directory = parent / home.id
-    for path in (parent, directory):
-        try:
-            path.mkdir(mode=0o700, exist_ok=True)
-            found = path.lstat()
-        except OSError as exc:
-            raise ConfigError(
-                f"cannot make {path}, which a home with a path as long as {home.path} needs for"
-                f" its sockets: {exc.strerror}",
-                hint="set `home` to a directory with a shorter path",
-            ) from exc
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            raise ConfigError(
-                f"{path} is not a private directory of yours",
-                hint="remove it, or set `home` to a directory with a shorter path",
-            )
+    _make_private(parent)
+    _make_private(directory)
     return directory
+
+
+def _make_private(directory: Path) -> None:
+    """Make a directory that nobody else can look into, or check that it is one."""
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        found = directory.lstat()
+    except OSError as exc:
+        raise ConfigError(
+            f"cannot make {directory}, which a home with a long or odd path needs for its"
+            f" sockets: {exc.strerror}",
+            hint="set `home` to a directory with a shorter path",
+        ) from exc
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise ConfigError(
+            f"{directory} is not a private directory of yours",
+            hint="remove it, or set `home` to a directory with a shorter path",
+        )
