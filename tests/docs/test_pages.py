@@ -22,6 +22,8 @@ import msgspec
 import pytest
 from markdown_it import MarkdownIt
 
+from moorage.plugin import read_app
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     page
@@ -127,14 +129,14 @@ def commands(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         if line.startswith("$ "):
             if command:
-                yield command, "\n".join(output)
+                yield command, "\n".join(output).strip("\n")
             command, output = line[2:], []
         elif command.endswith("\\") or (line.startswith("> ") and not output):
             command += "\n" + line.removeprefix("> ")
         else:
             output.append(line.rstrip())
     if command:
-        yield command, "\n".join(output)
+        yield command, "\n".join(output).strip("\n")
 
 
 def matches(shown: str, expected: str) -> bool:
@@ -150,11 +152,11 @@ def plain(text: str) -> str:
 
 
 def test_every_toml_block_parses() -> None:
-    """TOML on any page is TOML."""
+    """TOML on any page is TOML, and an app's is an app's."""
     for page in PAGES:
         for block in blocks(page):
-            if block.language == "toml":
-                tomllib.loads(block.text)
+            if block.language == "toml" and "artifact" in tomllib.loads(block.text):
+                read_app(block.text.encode(), f"{page.name}:{block.line}")
 
 
 def test_every_block_is_accounted_for() -> None:
