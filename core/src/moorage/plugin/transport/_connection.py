@@ -23,6 +23,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry, Timeout
 
 from ._exchange import Exchange
+from ._sockets import PlainSocket
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -50,7 +51,7 @@ _current = _Current()
 
 
 class _ExchangeTimeout(Timeout):
-    """Stands where urllib3 wants a timeout; the exchange sets the socket's before each step."""
+    """Stands where urllib3 wants a timeout, and has what the exchange allows for the next step."""
 
     def clone(self) -> Timeout:
         """Return the same object, which holds nothing."""
@@ -59,6 +60,16 @@ class _ExchangeTimeout(Timeout):
     def start_connect(self) -> float:
         """Measure nothing."""
         return 0.0
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds for a connection, or for the request on one that there is."""
+        return _current.exchange.patience()
+
+    @property
+    def read_timeout(self) -> float:
+        """Seconds for the reply."""
+        return _current.exchange.patience()
 
 
 _TIMEOUT = _ExchangeTimeout()
@@ -231,7 +242,7 @@ class _Exchanging(HTTPConnection):
             raise NewConnectionError(self, msg) from exc
         failure: OSError = OSError("the host has no address")
         for family, kind, protocol, _, address in addresses:
-            connection = socket.socket(family, kind, protocol)
+            connection = PlainSocket(family, kind, protocol)
             try:
                 for option in _SOCKET_OPTIONS:
                     connection.setsockopt(*option)
@@ -263,6 +274,7 @@ class _Exchanging(HTTPConnection):
             self.connect()
         exchange.attach(self.sock)
         exchange.left = True
+        self.timeout = exchange.patience()
         blocks = cast("Iterable[bytes] | None", exchange.blocks())  # of views, too, which it can
         super().request(method, exchange.target, blocks, headers, **options)
 

@@ -31,7 +31,10 @@ def tls_context(
     """
     import ssl
 
+    from ._sockets import TlsSocket
+
     context = ssl.create_default_context() if ca_bundle is None else _trusting(ca_bundle)
+    context.sslsocket_class = TlsSocket
     if client_certificate is not None:
         _present(context, client_certificate, client_key)
     elif client_key is not None:

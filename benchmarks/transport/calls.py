@@ -1,0 +1,147 @@
+"""Small calls, one after the other and from many threads, against urllib3 and msgspec alone.
+
+python benchmarks/transport/calls.py [ROUNDS]
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+import _report
+import _servers
+import msgspec
+import urllib3
+
+from moorage.plugin import SecretValue
+from moorage.plugin.transport import HeaderAuth, HttpClient
+from moorage.plugin.transport._response import decode
+
+CALLS = 400
+THREADS = 32
+CALLS_PER_THREAD = 60
+HEADERS = {
+    "X-Token": "token-0123456789",
+    "User-Agent": "moorage",
+    "Accept": "*/*",
+    "Accept-Encoding": "gzip",
+}
+
+
+class Deployment(msgspec.Struct):
+    id: str
+    name: str
+    status: str
+    labels: dict[str, str]
+    replicas: int
+    updated_at: datetime
+
+
+def reference(port: int) -> Callable[[], Deployment]:
+    """The plainest correct program."""
+    manager = urllib3.PoolManager(maxsize=THREADS, headers=HEADERS)
+    url = f"http://127.0.0.1:{port}/api/v2/deployments/iris?cluster=one"
+
+    def call() -> Deployment:
+        response = manager.request("GET", url)
+        return msgspec.json.decode(response.data, type=Deployment)
+
+    return call
+
+
+def ours(client: HttpClient) -> Callable[[], Deployment]:
+    def call() -> Deployment:
+        return client.call(
+            "GET",
+            "/api/v2/deployments/{name}",
+            {"name": "iris"},
+            query={"cluster": "one"},
+            returns=Deployment,
+        )
+
+    return call
+
+
+def repeated(call: Callable[[], object]) -> Callable[[], None]:
+    def program() -> None:
+        for _ in range(CALLS):
+            call()
+
+    return program
+
+
+def threaded(call: Callable[[], object]) -> Callable[[], None]:
+    def work() -> None:
+        for _ in range(CALLS_PER_THREAD):
+            call()
+
+    def program() -> None:
+        threads = [threading.Thread(target=work) for _ in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return program
+
+
+def decoding(rounds: int) -> bool:
+    """Decode 10,000 deployments."""
+    one = msgspec.json.decode(_servers.SMALL)
+    body = msgspec.json.encode([{**one, "id": f"d-{number}"} for number in range(10_000)])
+    kinds = list[Deployment]
+    from moorage.plugin import Redactor
+
+    redactor = Redactor()
+    taken = _report.in_turn(
+        {
+            "msgspec": lambda: msgspec.json.decode(body, type=kinds),
+            "moorage": lambda: decode(body, kinds, what="GET /", headers={}, redactor=redactor),
+        },
+        rounds * 2,
+    )
+    return _report.table(
+        "decode 10,000 deployments", taken, {"moorage": ("msgspec", 1.1)}, unit=("ms", 1e3)
+    )
+
+
+def main(rounds: int) -> int:
+    with (
+        _servers.running("small") as port,
+        HttpClient(
+            f"http://127.0.0.1:{port}",
+            auth=HeaderAuth("X-Token", SecretValue("token-0123456789")),
+        ) as client,
+    ):
+        plain, mine = reference(port), ours(client)
+        assert plain() == mine()
+        taken = _report.in_turn(
+            {"urllib3 and msgspec": repeated(plain), "moorage": repeated(mine)}, rounds
+        )
+        kept = _report.table(
+            "one small GET",
+            taken,
+            {"moorage": ("urllib3 and msgspec", 1.0)},
+            unit=("us a call", 1e6 / CALLS),
+        )
+        for call in (plain, mine):
+            threaded(call)()
+        before = client.call("GET", "/connections", returns=int)
+        taken = _report.in_turn(
+            {"urllib3 and msgspec": threaded(plain), "moorage": threaded(mine)}, rounds
+        )
+        kept &= _report.table(
+            f"{THREADS} threads on one client",
+            taken,
+            {"moorage": ("urllib3 and msgspec", 1 / 1.15)},
+            unit=("us a call", 1e6 / THREADS / CALLS_PER_THREAD),
+        )
+        with HttpClient(f"http://127.0.0.1:{port}") as other:
+            opened = other.call("GET", "/connections", returns=int) - before - 1
+        print(f"  connections opened after the first round: {opened}")
+    kept &= decoding(rounds)
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 15))
