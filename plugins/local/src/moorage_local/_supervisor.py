@@ -166,7 +166,8 @@ class Supervisor:
     """The supervisor of one home. Threads may share it.
 
     Attributes:
-        control: Its directory: configuration, sockets and logs of the machinery itself.
+        control: Its directory: configuration, sockets and logs of the machinery itself. Made
+            when it is first started.
     """
 
     def __init__(self, home: Home, *, idle_timeout: float | None = None) -> None:
@@ -225,6 +226,9 @@ class Supervisor:
         Raises:
             UnavailableError: It does not start; the message says why.
         """
+        if self.control != self._home.run:
+            _make_private(self.control.parent)
+            _make_private(self.control)
         self._tell_settings()
         if self.poke():
             return
@@ -286,7 +290,8 @@ class Supervisor:
             self.close()
             if self.control != self._home.run:
                 shutil.rmtree(self.control, ignore_errors=True)
-                _make_private(self.control)
+                with contextlib.suppress(OSError):  # other homes have theirs there
+                    self.control.parent.rmdir()
 
     # -- its programs ----------------------------------------------------------------------
 
@@ -423,10 +428,15 @@ class Supervisor:
         if found is None:
             return
         _processes.send_signal(found, signal.SIGTERM)
-        _processes.end(
-            lambda: [found] if _processes.is_alive(found) else [],
-            grace=grace,
-        )
+
+        def left() -> list[ProcessIdentity]:
+            # It looks at what it is to do once a second, and whenever it is asked something.
+            with contextlib.suppress(RefusedError, SupervisorError):
+                self._ask("getState")
+            return [found] if _processes.is_alive(found) else []
+
+        _processes.end(left, grace=grace)
+        self.close()
 
     def _launch(self) -> None:
         """Start a supervisor where there is none."""
@@ -528,7 +538,7 @@ def _allowing(*codes: int) -> Iterator[None]:
 
 
 def _control_directory(home: Home) -> Path:
-    """Return a directory for sockets and configuration, made if need be.
+    """Return the directory for sockets and configuration.
 
     It is the home's own, unless that has a path too long for a socket, or one that supervisord's
     configuration cannot hold.
@@ -537,10 +547,7 @@ def _control_directory(home: Home) -> Path:
         return home.run
     # Not the caller's idea of a temporary directory: every process has to find the same one.
     parent = Path("/tmp") / f"moorage-{os.geteuid()}"  # noqa: S108  # ownership is checked below
-    directory = parent / home.id
-    _make_private(parent)
-    _make_private(directory)
-    return directory
+    return parent / home.id
 
 
 def _make_private(directory: Path) -> None:
