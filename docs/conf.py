@@ -19,7 +19,6 @@ extensions = [
     "portable_names",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
 ]
 exclude_patterns = ["_build"]
 default_role = "code"  # docstrings mark code with single backticks

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from moorage.errors import MoorageError
     from moorage.plugin import ProviderInfo
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,36 +134,39 @@ def capability_matrix() -> Iterator[str]:
 
 
 def errors() -> Iterator[str]:
-    """Yield every class of error."""
-    from moorage import errors as module
+    """Yield every class of error, when it is raised and how a command ends with it."""
     from moorage._cli._exit_codes import exit_code
+    from moorage.errors import TimedOutError
 
     rows = []
-    for name in module.__all__:
-        error = getattr(module, name)
-        if not issubclass(error, module.MoorageError):
-            continue
-        mixed = [base for base in error.__mro__[1:] if base.__module__ == "builtins"]
-        natural = mixed[0].__name__ if mixed[0] is not Exception else ""
+    for error in _errors():
         code = str(int(exit_code(error(""))))
-        if error is module.TimedOutError:
+        if error is TimedOutError:
             pending: Any = object()
-            code = (
-                f"{code}; {int(exit_code(error('', pending=pending)))} where an operation goes on"
-            )
+            later = exit_code(TimedOutError("", pending=pending))
+            code += f", or {int(later)} where an operation goes on"
+        rows.append((f"`{error.__name__}`", _first_line(error), code))
+    yield from table(("class", "when", "exit code"), rows)
+
+
+def error_attributes() -> Iterator[str]:
+    """Yield what is the same for all errors of a class."""
+    rows = []
+    for error in _errors():
+        mixed = [base for base in error.__mro__[1:] if base.__module__ == "builtins"]
+        natural = f"`{mixed[0].__name__}`" if mixed[0] is not Exception else ""
+        code = error("").code
         rows.append(
-            (
-                f"`{name}`",
-                f"`{natural}`" if natural else "",
-                f"`{error('').code}`",
-                f"`{error.retry}`",
-                f"`{error.origin}`",
-                code,
-                _first_line(error),
-            )
+            (f"`{error.__name__}`", natural, f"`{code}`", f"`{error.retry}`", f"`{error.origin}`")
         )
-    headers = ("class", "is also a", "code", "`retry`", "`origin`", "exit code", "when")
-    yield from table(headers, rows)
+    yield from table(("class", "is also a", "code", "`retry`", "`origin`"), rows)
+
+
+def _errors() -> list[type[MoorageError]]:
+    from moorage import errors as module
+
+    found = [getattr(module, name) for name in module.__all__]
+    return [error for error in found if issubclass(error, module.MoorageError)]
 
 
 def exit_codes() -> Iterator[str]:
@@ -204,13 +208,12 @@ def settings_of(info: ProviderInfo) -> Iterator[str]:
         rows.append(
             (
                 f"`{field.key}`",
+                f"{field.description}{f' ({remarks})' if remarks else ''}",
                 _type_name(field.type),
                 "required" if field.required else _default(field.default),
-                f"`{field.variable}`",
-                f"{field.description}{f' ({remarks})' if remarks else ''}",
             )
         )
-    yield from table(("key", "type", "default", "variable", "meaning"), rows)
+    yield from table(("key", "meaning", "type", "default"), rows)
 
 
 def local_settings() -> Iterator[str]:
@@ -228,10 +231,10 @@ def local_options() -> Iterator[str]:
 def _fields(struct: type[msgspec.Struct], what: str) -> Iterator[str]:
     texts = field_texts(struct)
     rows = (
-        (f"`{field.name}`", _type_name(field.type), _default(field.default), texts[field.name])
+        (f"`{field.name}`", texts[field.name], _type_name(field.type), _default(field.default))
         for field in msgspec.structs.fields(struct)
     )
-    yield from table((what, "type", "default", "meaning"), rows)
+    yield from table((what, "meaning", "type", "default"), rows)
 
 
 def _type_name(kind: Any) -> str:
@@ -324,6 +327,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "capability-names": capability_names,
     "capability-matrix": capability_matrix,
     "default-excludes": default_excludes,
+    "error-attributes": error_attributes,
     "errors": errors,
     "exit-codes": exit_codes,
     "hooks": hooks,

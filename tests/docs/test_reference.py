@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import inspect
+import pickle
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ from typing import Any
 import click
 import msgspec
 import pytest
-from sphinx.util.inventory import InventoryFile
 
 from moorage import errors
 from moorage._app import _ARTIFACT, _JOB, _SERVICE
@@ -63,40 +62,27 @@ def cells(name: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Build the documentation once."""
-    target = tmp_path_factory.mktemp("html")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+def described(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Read the whole documentation once; return the full names of everything it describes."""
+    target = tmp_path_factory.mktemp("documentation")
+    # This builder resolves every reference and writes no page, which takes half of the time.
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "dummy"]
     done = subprocess.run(
-        [*command, "-d", str(target / "doctrees"), str(DOCS), str(target / "html")],
+        [*command, str(DOCS), str(target)],
         capture_output=True,
         text=True,
         timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    yield target / "html"
-    shutil.rmtree(target)
-
-
-@pytest.fixture(scope="module")
-def described(built: Path) -> set[str]:
-    """Return the full names of everything that the reference describes."""
-    content = (built / "objects.inv").read_bytes()
-    inventory = InventoryFile.loads(content, uri="")
-    return {
-        name
-        for kind, entries in inventory.data.items()
-        if kind.startswith("py:")
-        for name in entries
-    }
+    environment = pickle.loads((target / ".doctrees" / "environment.pickle").read_bytes())
+    return set(environment.domaindata["py"]["objects"])
 
 
 @pytest.mark.slow
-def test_documentation_builds(built: Path) -> None:
+def test_documentation_builds(described: set[str]) -> None:
     """The documentation builds without a warning, so that each of its links leads somewhere."""
-    for section in ("tutorial", "how-to", "reference", "explanation", "design"):
-        assert (built / section / "index.html").is_file()
+    assert "moorage.connect" in described
 
 
 @pytest.mark.slow
