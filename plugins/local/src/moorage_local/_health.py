@@ -50,6 +50,7 @@ async def wait_until_healthy(
     path: str | None,
     *,
     limit: float,
+    missing: Callable[[], int],
     ended: Callable[[], Awaitable[str | None]],
 ) -> None:
     """Ask until the app is healthy.
@@ -58,6 +59,7 @@ async def wait_until_healthy(
         upstream: The app.
         path: See `probe`.
         limit: Seconds that it has.
+        missing: Tells how many of its workers are not there yet.
         ended: Tells how the app ended; `None` as long as it runs.
 
     Raises:
@@ -69,7 +71,10 @@ async def wait_until_healthy(
         left = deadline - time.monotonic()
         flaw = await probe(upstream, path, limit=max(min(PROBE_S, left), 0.1))
         if flaw is None:
-            return
+            lacking = missing()
+            if lacking == 0:
+                return
+            flaw = f"{lacking} of its workers have not loaded it yet"
         if (end := await ended()) is not None:
             raise UnhealthyError(f"the app {end} before it was ready")
         if time.monotonic() + pause > deadline:

@@ -8,6 +8,7 @@ followed by one that goes on.
 import asyncio
 import contextlib
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Coroutine
@@ -17,7 +18,7 @@ from moorage.errors import MoorageError
 from moorage.plugin import DeploymentState, OperationState
 
 from . import _deployment_records as records
-from . import _unit
+from . import _processes, _unit
 from ._apps import find_app
 from ._deployment_options import DeploymentLimits, parse_options
 from ._deployment_records import DeploymentRecord
@@ -34,6 +35,7 @@ _RETRY_S = 1.0  # before what failed for a passing reason is tried again
 _HEALTH_S = 3.0  # between two questions about the health of an app that serves
 _ILL_S = 1.0  # the same, when it has not been well
 _HEALTH_FAILURES = 3  # in a row, after which it is called degraded
+_REPEAT_S = 0.5  # between two requests to a runner to end
 _STOP_MARGIN_S = 15.0  # beyond what an app may take to end
 
 
@@ -474,12 +476,18 @@ class Keeper:
         with contextlib.suppress(SupervisorError, TimeoutError):
             await in_thread(lambda: supervisor.stop(unit_id))
             async with asyncio.timeout(stop_timeout + _STOP_MARGIN_S):
-                pause = 0.01
+                pause, waited = 0.01, 0.0
                 while True:
                     programs = await in_thread(supervisor.statuses)
                     if (program := programs.get(unit_id)) is None or program.ended:
                         break
+                    if waited > _REPEAT_S and (runner := _processes.identify(program.pid)):
+                        # A runner that was asked before it was a runner, between the supervisor's
+                        # fork and exec, does not know.
+                        _processes.send_signal(runner, signal.SIGTERM)
+                        waited = 0.0
                     await asyncio.sleep(pause)
+                    waited += pause
                     pause = min(pause * 1.5, 0.25)
         try:
             status = self._status(unit_id)

@@ -15,7 +15,7 @@ from moorage.plugin import DeploymentState
 
 from . import _deployment_records as records
 from . import _unit
-from ._apps import App, find_app, serving_command, variables
+from ._apps import App, count_workers, find_app, serving_command, variables
 from ._database import Database
 from ._deployment_options import DeploymentLimits, parse_options
 from ._deployment_records import DeploymentRecord, RevisionRecord
@@ -177,6 +177,7 @@ class Rollout:
     async def _start(self, app: App, directory: Path, environment: Environment) -> Serving:
         context, record, revision = self._context, self._record, self._revision
         unit_id = f"{record.name[:24]}-{revision.number}-{uuid.uuid4().hex[:10]}"
+        workers = revision.spec.replicas or 1
         port = _free_port() if app.is_bento else 0
         path = context.supervisor.unit_socket(unit_id)
         upstream = Upstream(unit_id, port=port) if app.is_bento else Upstream(unit_id, path=path)
@@ -189,7 +190,7 @@ class Rollout:
                 environment,
                 socket=path,
                 port=port,
-                workers=revision.spec.replicas or 1,
+                workers=workers,
             ),
             cwd=str(directory),
             env={
@@ -217,6 +218,7 @@ class Rollout:
                 upstream,
                 app.health,
                 limit=revision.limits.health_timeout,
+                missing=lambda: 0 if app.is_bento else max(0, workers - count_workers(path)),
                 ended=lambda: self._end(unit, began),
             )
         except UnhealthyError as exc:

@@ -85,15 +85,18 @@ def serve(arguments: Arguments, interface: str) -> None:
         server.signal_handler_interrupt(number, frame)  # type: ignore[no-untyped-call]  # granian has no types there
 
     signal.signal(signal.SIGUSR1, give_up)
-    server.serve(target_loader=functools.partial(load_in_worker, interface, os.getpid()))
+    for stale in socket.parent.glob(f"{socket.name}.*"):
+        stale.unlink()
+    server.serve(target_loader=functools.partial(load_in_worker, interface, os.getpid(), socket))
     if unusable:
         sys.exit(1)
 
 
-def load_in_worker(interface: str, main_process: int, app: str) -> Any:
+def load_in_worker(interface: str, main_process: int, socket: Path, app: str) -> Any:
     """Import the app in a worker; if that fails, have the main process give up.
 
-    Another worker would fail the same way, and whoever supervises should know at once.
+    Another worker would fail the same way, and whoever supervises should know at once. A worker
+    that has its app says so by a file `SOCKET.PID`.
     """
     _die_with(main_process)
     # A worker is a copy of the main process, and must not take the signal for itself.
@@ -104,6 +107,7 @@ def load_in_worker(interface: str, main_process: int, app: str) -> Any:
         _explain(exc)
         os.kill(main_process, signal.SIGUSR1)
         raise SystemExit(1) from None
+    socket.with_name(f"{socket.name}.{os.getpid()}").touch()
     return _with_client_asgi(target) if interface == "asgi" else _with_client_wsgi(target)
 
 

@@ -353,7 +353,13 @@ class Supervisor:
             if exc.code == _STILL_RUNNING:
                 return False
             raise
-        for file in (self._unit_file(unit_id), self._unit_log(unit_id), self.unit_socket(unit_id)):
+        socket = self.unit_socket(unit_id)
+        for file in (
+            self._unit_file(unit_id),
+            self._unit_log(unit_id),
+            socket,
+            *socket.parent.glob(f"{socket.name}.*"),  # left by workers, see `_serve`
+        ):
             file.unlink(missing_ok=True)
         return True
 
