@@ -63,4 +63,4 @@ environment: ## Make or refresh .venv; the other targets do it by themselves
 .PHONY: clean
 clean: ## Remove .venv and everything built or cached
 	rm -rf .venv build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find core plugins tests tools docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	find core plugins conformance tests tools docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What proves moorage and its providers."""

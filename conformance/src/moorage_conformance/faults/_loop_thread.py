@@ -1,0 +1,85 @@
+"""An event loop in a thread of its own, for those who have none."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+S = TypeVar("S", bound=AbstractAsyncContextManager[Any])
+R = TypeVar("R")
+
+
+class LoopThread(Generic[S]):
+    """Runs a server that is made for asyncio, from `start` to `stop`.
+
+    Args:
+        server: What to run; it is entered and left in the thread.
+        name: Of the thread.
+    """
+
+    def __init__(self, server: S, name: str) -> None:
+        self.server = server
+        self._name = name
+        self._started = threading.Event()
+        self._stop: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin, and return once the server listens.
+
+        Raises:
+            OSError: It cannot listen.
+        """
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+        self._started.wait()
+        if self._error is not None:
+            self._thread.join()
+            raise self._error
+
+    def call(self, function: Callable[[], R]) -> R:
+        """Call a function in the thread and return what it does."""
+
+        async def called() -> R:
+            return function()
+
+        assert self._loop is not None  # noqa: S101  # it was started
+        return asyncio.run_coroutine_threadsafe(called(), self._loop).result()
+
+    def stop(self) -> None:
+        """End, and return once nothing of it is left; a second time does nothing."""
+        thread, self._thread = self._thread, None
+        if thread is not None and self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as exc:  # noqa: BLE001  # raised by whoever started the thread
+            self._error = exc
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with self.server:
+            self._started.set()
+            await self._stop.wait()
