@@ -63,3 +63,31 @@ def test_nothing_heavy_is_imported_for_the_help_of_a_group(group: str) -> None:
 def test_version_does_not_need_the_command_line_library() -> None:
     """The version alone is printed without click."""
     assert "click" not in modules_of("--version")
+
+
+def test_nothing_of_another_distribution_is_imported_to_help() -> None:
+    """A command that another distribution brings is listed without importing it."""
+    assert "moorage_conformance" not in modules_of("--help")
+    assert "h11" not in modules_of("faults", "run", "--help")
+
+
+ALONE = """
+import sys
+sys.path[:] = [path for path in sys.path if not path.endswith("conformance/src")]
+from moorage._cli.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_commands_of_distributions_that_are_missing() -> None:
+    """Without the distribution that brings it a command is not listed, and says what is missing."""
+    listed = subprocess.run([sys.executable, "-c", ALONE, "-h"], capture_output=True, check=True)
+    started = subprocess.run(
+        [sys.executable, "-c", ALONE, "faults", "run"], capture_output=True, text=True, check=False
+    )
+
+    assert b"faults" not in listed.stdout
+    assert b"completion" in listed.stdout
+    assert started.returncode == 2
+    assert "'faults' comes with moorage-conformance, which is not installed" in started.stderr
+    assert "pip install moorage-conformance" in started.stderr

@@ -11,7 +11,7 @@ from moorage._cli._group import group, pass_app
 
 @group("faults")
 def faults() -> None:
-    """Break what passes between a client and a server, on purpose."""
+    """Break what passes between a client and a server."""
 
 
 @faults.command(

@@ -14,14 +14,26 @@ class Entry(NamedTuple):
     """One line of a table of commands.
 
     Attributes:
-        module: The module of this package that holds the command.
+        module: The module of this package that holds the command; of another distribution, its
+            whole name.
         attribute: The command's name in it.
         help: The line that the group's help shows, so that it imports no module.
+        distribution: The other distribution that brings the module, if it is one.
     """
 
     module: str
     attribute: str
     help: str
+    distribution: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Whether its module is there; it is looked for and not imported."""
+        if not self.distribution:
+            return True
+        from importlib.util import find_spec
+
+        return find_spec(self.module.partition(".")[0]) is not None
 
 
 class CommonOption(click.Option):
@@ -102,16 +114,20 @@ class Group(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help."""
-        return [*self._entries, *super().list_commands(ctx)]
+        lazy = [name for name, entry in self._entries.items() if entry.installed]
+        return [*lazy, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, importing its module."""
         entry = self._entries.get(cmd_name)
         if entry is None:
             return super().get_command(ctx, cmd_name)
+        if not entry.installed:
+            return None
         from importlib import import_module
 
-        module = import_module(f".{entry.module}", __package__)
+        name = entry.module if entry.distribution else f".{entry.module}"
+        module = import_module(name, __package__)
         command: click.Command = getattr(module, entry.attribute)
         return command
 
@@ -122,6 +138,14 @@ class Group(click.Group):
         name = args[0]
         command = self.get_command(ctx, name)
         if command is None and not ctx.resilient_parsing:
+            if name in self._entries:
+                from ._failure import UsageFailure
+
+                distribution = self._entries[name].distribution
+                raise UsageFailure(
+                    f"the command {name!r} comes with {distribution}, which is not installed",
+                    hint=f"install it: pip install {distribution}",
+                )
             import difflib
 
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
@@ -141,8 +165,10 @@ class Group(click.Group):
     ) -> None:
         """Show the commands under their headings, importing none that can wait."""
         for heading, table in self._sections.items():
-            with formatter.section(heading):
-                formatter.write_dl([(name, entry.help) for name, entry in table.items()])
+            rows = [(name, entry.help) for name, entry in table.items() if entry.installed]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
         own = [(name, command.get_short_help_str(100)) for name, command in self.commands.items()]
         if own:
             with formatter.section("Commands"):
@@ -155,7 +181,7 @@ class Group(click.Group):
         lazy = [
             CompletionItem(name, help=entry.help)
             for name, entry in self._entries.items()
-            if name.startswith(incomplete)
+            if name.startswith(incomplete) and entry.installed
         ]
         entries, self._entries = self._entries, {}
         try:

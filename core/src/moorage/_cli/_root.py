@@ -30,6 +30,14 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "logout": Entry("login", "logout", "Remove a profile's stored credentials."),
         "completion": Entry("completion", "completion", "Print a shell's completion script."),
     },
+    "Tests": {
+        "faults": Entry(
+            "moorage_conformance._faults_command",
+            "faults",
+            "Break what passes between a client and a server.",
+            "moorage-conformance",
+        ),
+    },
 }
 """Every command, with the line that the help shows."""
 
