@@ -29,6 +29,16 @@ def moorage_provider() -> ProviderInfo:
     )
 
 
+@hookimpl
+def moorage_conformance_harness(provider: str) -> Any:
+    """Return how the conformance suite reaches `local`."""
+    if provider != "local":
+        return None
+    from ._harness import LocalHarness
+
+    return LocalHarness()
+
+
 def _open(settings: LocalSettings, context: OpenContext) -> "LocalDriver":
     from ._driver import LocalDriver
 

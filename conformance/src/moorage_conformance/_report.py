@@ -1,0 +1,148 @@
+"""What a run found, for programs: `report.json` and `junit.xml`."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import msgspec
+
+from .outcomes import Outcome, TestResult, Verdict
+
+SCHEMA_VERSION = 1
+
+
+class CapabilityVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One capability: what is declared, and what the tests that need it say."""
+
+    level: str
+    reason: str = ""
+    tests: int = 0
+    """How many tests need it."""
+
+    verdict: str = "untested"
+    """`pass`, `fail`, `unsupported` or `untested`."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that one run found."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    verdict: Verdict
+    provider: str
+    plugin: str
+    """Distribution and version."""
+
+    suite: str
+    """Version of the suite."""
+
+    interface: int
+    """Version of the driver interface."""
+
+    digest: str
+    """Over suite, plugin and capabilities: equal where the same thing was tested."""
+
+    target: str
+    level: str
+    platform: str
+    started_at: datetime
+    seconds: float
+    counts: dict[str, int]
+    """How many tests ended in each way."""
+
+    capabilities: dict[str, CapabilityVerdict]
+    tests: tuple[TestResult, ...]
+    left_behind: tuple[str, ...] = ()
+    """What could not be removed, and why."""
+
+    harness_problem: str = ""
+    """What is wrong with the harness; nothing else was tested then."""
+
+
+def capability_verdicts(
+    declared: Mapping[str, tuple[str, str]], results: Iterable[TestResult]
+) -> dict[str, CapabilityVerdict]:
+    """Return what the tests say about each capability."""
+    by_name: dict[str, list[TestResult]] = {name: [] for name in declared}
+    for result in results:
+        for name in result.info.requires:
+            by_name[name].append(result)
+    found = {}
+    for name, (level, reason) in declared.items():
+        outcomes = {result.outcome for result in by_name[name]}
+        if level in {"unsupported", "not_implemented"}:
+            verdict = "unsupported"
+        elif outcomes & {Outcome.FAIL, Outcome.ENGINE_ERROR, Outcome.EXPECTED_FAILURE}:
+            verdict = "fail"
+        elif Outcome.PASS in outcomes:
+            verdict = "pass"
+        else:
+            verdict = "untested"
+        found[name] = CapabilityVerdict(
+            level=level, reason=reason, tests=len(by_name[name]), verdict=verdict
+        )
+    return found
+
+
+def digest_of(suite: str, plugin: str, declared: Mapping[str, tuple[str, str]]) -> str:
+    """Return one digest over what was tested and what tested it."""
+    import hashlib
+
+    content = msgspec.json.encode([suite, plugin, sorted(declared.items())])
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def write_report(report: Report, directory: Path) -> None:
+    """Write `report.json` and `junit.xml` into a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    encoded = msgspec.json.format(msgspec.json.encode(report), indent=2)
+    (directory / "report.json").write_bytes(encoded + b"\n")
+    (directory / "junit.xml").write_bytes(_junit(report))
+
+
+def read_report(path: Path) -> Report:
+    """Read a `report.json`."""
+    return msgspec.json.decode(path.read_bytes(), type=Report)
+
+
+def _junit(report: Report) -> bytes:
+    failures = sum(t.outcome is Outcome.FAIL for t in report.tests)
+    errors = sum(t.outcome is Outcome.ENGINE_ERROR for t in report.tests)
+    ran = {Outcome.PASS, Outcome.FAIL, Outcome.ENGINE_ERROR}
+    suite = ET.Element(
+        "testsuite",
+        name=f"moorage conformance of {report.provider}",
+        tests=str(len(report.tests)),
+        failures=str(failures),
+        errors=str(errors),
+        skipped=str(sum(t.outcome not in ran for t in report.tests)),
+        time=f"{report.seconds:.3f}",
+        timestamp=report.started_at.isoformat(),
+    )
+    for test in report.tests:
+        case = ET.SubElement(
+            suite,
+            "testcase",
+            classname=f"moorage.{test.info.resource}",
+            name=f"{test.info.id}: {test.info.title}",
+            time=f"{test.seconds:.3f}",
+        )
+        kinds: dict[Any, str] = {Outcome.FAIL: "failure", Outcome.ENGINE_ERROR: "error"}
+        if test.outcome is not Outcome.PASS:
+            kind = kinds.get(test.outcome, "skipped")
+            child = ET.SubElement(case, kind, message=_xml(f"{test.outcome}: {test.reason}"))
+            child.text = _xml(test.detail)
+    root = ET.Element("testsuites")
+    root.append(suite)
+    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written + b"\n"
+
+
+def _xml(text: str) -> str:
+    """Replace what XML cannot hold."""
+    return "".join(
+        c if c in "\t\n" or (c >= " " and c.isprintable()) else "\N{REPLACEMENT CHARACTER}"
+        for c in text
+    )

@@ -1,0 +1,373 @@
+"""The provider under test, as the tests of one process see it."""
+
+import contextlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moorage.errors import MoorageError, NotFoundError
+
+from ._connection import Recorder, connect, find_harness
+from ._ledger import Entry, Header, Ledger, Run
+from ._probe import write_probe
+from .harness import Harness, HarnessError, Target, check_shape
+
+if TYPE_CHECKING:
+    from moorage import Artifact, Cloud, Deployment
+    from moorage.plugin import Clock
+
+PATIENCE_S = 300.0
+"""Longest that a test waits for a provider."""
+
+_NOUNS = {
+    "artifact": "artifacts",
+    "deployment": "deployments",
+    "job": "jobs",
+    "secret": "secrets",
+}
+
+
+class Subject:
+    """One provider, its harness and the run that tests it.
+
+    Attributes:
+        provider: Its name.
+        info: What it declares.
+        harness: How it is reached.
+        run: Names what is created.
+        directory: Of this run, removed at its end.
+        recorder: Sees every driver call of `cloud` and of each connection with no own recorder.
+        left_behind: What could not be removed, and why.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        run: Run,
+        *,
+        profile: str | None = None,
+        target: Target = Target.FAKE,
+        directory: Path | None = None,
+        harness: Any = None,
+    ) -> None:
+        """Find the provider and its harness; nothing is started.
+
+        Args:
+            provider: Its name.
+            run: Names what is created.
+            profile: To be used instead of the harness's settings.
+            target: What is talked to.
+            directory: Of a run that is swept; by default a new one.
+            harness: By default the one that the hook gives.
+
+        Raises:
+            PluginError: The provider is not installed or broken.
+            HarnessError: It brings no harness, or not a whole one.
+        """
+        self.info, found = find_harness(provider)
+        self.provider = provider
+        check_shape(found if harness is None else harness, provider)
+        self.harness: Harness = found if harness is None else harness
+        self.run = run
+        self.profile = profile
+        self.target = target
+        self.recorder = Recorder()
+        self.left_behind: list[str] = []
+        self._stack = contextlib.ExitStack()
+        self._given_directory = directory
+        self.directory = directory or Path()
+        self._settings: Mapping[str, Any] = {}
+        self._cloud: Cloud | None = None
+        self._probe: Artifact | None = None
+        self._served: Deployment | None = None
+        self._shared: set[str] = set()
+
+    def start(self) -> None:
+        """Start what is talked to.
+
+        Raises:
+            HarnessError: The harness cannot start it, or its settings are wrong.
+        """
+        if self._given_directory is None:
+            prefix = f"moorage-conformance-{self.run.id}-"
+            self.directory = Path(
+                self._stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+                )
+            )
+        place = self.directory / "harness"
+        place.mkdir(exist_ok=True)
+        self.run.ledger.write(
+            Header(
+                provider=self.provider,
+                profile=self.profile,
+                target=str(self.target),
+                directory=str(self.directory),
+            )
+        )
+        with _blamed("running()"):
+            self._stack.enter_context(self.harness.running(str(self.target), place))
+        with _blamed("settings()"):
+            self._settings = {} if self.profile else dict(self.harness.settings())
+        with _blamed("settings() or the profile: connecting with them"):
+            self._cloud = self.connect()
+
+    @property
+    def cloud(self) -> "Cloud":
+        """The connection that tests share; none of them closes it."""
+        if self._cloud is None:
+            msg = "the subject has not been started"
+            raise HarnessError(msg)
+        return self._cloud
+
+    def connect(
+        self,
+        *,
+        recorder: Recorder | None = None,
+        without: Mapping[str, str] | None = None,
+        clock: "Clock | None" = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> "Cloud":
+        """Return a connection of the test's own, which the test closes."""
+        return connect(
+            None if self.profile else self.provider,
+            self.profile,
+            {**self._settings, **(settings or {})},
+            recorder=recorder or self.recorder,
+            without=without,
+            clock=clock,
+        )
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings that connect; empty where a profile does."""
+        return self._settings
+
+    def supports(self, *names: str) -> bool:
+        """Return whether the provider declares all of these."""
+        return all(self.cloud.supports(name) for name in names)
+
+    # What tests share -----------------------------------------------------------------------------
+
+    def write_probe(self, edition: str = "1") -> Path:
+        """Return the path of a new copy of the probe app, in the form that the provider runs."""
+        place = Path(tempfile.mkdtemp(prefix="probe-", dir=self.directory))
+        source = write_probe(place / "app", edition)
+        with _blamed("runnable_artifact()"):
+            return Path(self.harness.runnable_artifact(source))
+
+    @property
+    def probe(self) -> "Artifact":
+        """The probe app, pushed once."""
+        if self._probe is None:
+            name = self.run.name("artifact")
+            self._shared.add(name)
+            self._probe = self.cloud.artifacts.push(self.write_probe(), name=name)
+        return self._probe
+
+    @property
+    def served(self) -> "Deployment":
+        """A deployment of the probe app, which tests call and none of them changes."""
+        if self._served is None:
+            probe = self.probe
+            name = self.run.name("deployment")
+            self._shared.add(name)
+            self._served = self.cloud.deployments.deploy(name, probe).result(timeout=PATIENCE_S)
+        return self._served
+
+    def seed(self, resource: str) -> str | None:
+        """Let the harness make a resource; return its name or id."""
+        name = self.run.name(resource)
+        with _blamed(f"seed({resource!r})"):
+            seeded = self.harness.seed(self.cloud, resource, name)
+        if seeded is not None and not isinstance(seeded, str):
+            raise HarnessError(f"seed({resource!r}) returned {seeded!r} instead of text or None")
+        if seeded is not None and seeded != name:
+            self.run.announce(resource, seeded)
+        return seeded
+
+    def missing(self, resource: str) -> str:
+        """Return the name or id of something that does not exist."""
+        with _blamed(f"missing_id({resource!r})"):
+            missing = self.harness.missing_id(resource)
+        if not isinstance(missing, str) or not missing:
+            raise HarnessError(f"missing_id({resource!r}) returned {missing!r} instead of text")
+        return missing
+
+    # The harness comes first ----------------------------------------------------------------------
+
+    def check_harness(self) -> None:
+        """Check what the tests will rely on.
+
+        Raises:
+            HarnessError: It does not hold, so that failures would say nothing about the plugin.
+        """
+        source = self.write_probe()
+        if not source.exists():
+            raise HarnessError(f"runnable_artifact() returned {source}, which does not exist")
+        for resource, noun in _NOUNS.items():
+            missing = self.missing(resource)
+            if not self.supports(f"{noun}.get"):
+                continue
+            try:
+                getattr(self.cloud, noun).get(missing)
+            except ValueError as exc:
+                raise HarnessError(
+                    f"missing_id({resource!r}) returned {missing!r}, which is not well-formed:"
+                    f" {exc}"
+                ) from exc
+            except MoorageError:
+                pass  # which error it is, is for the tests to judge
+            else:
+                raise HarnessError(
+                    f"missing_id({resource!r}) returned {missing!r}, which exists: return the name"
+                    " of something that does not"
+                )
+        with _blamed("bad_credentials()"):
+            bad = self.harness.bad_credentials()
+        if bad is not None and dict(bad) == dict(self._settings):
+            raise HarnessError(
+                "bad_credentials() returned the good settings: return others, or None"
+            )
+        with _blamed("sweep()"):
+            self.harness.sweep(self.cloud, self.run.id)
+
+    # Removing what was made -----------------------------------------------------------------------
+
+    def mark(self) -> int:
+        """Return a place to `clean` from."""
+        return len(self.run.entries)
+
+    def clean(self, since: int = 0, *, shared: bool = False) -> None:
+        """Remove what was created after a mark, the newest first.
+
+        Args:
+            since: What `mark` returned.
+            shared: Whether to remove what tests share, too.
+        """
+        entries = self.run.entries[since:]
+        del self.run.entries[since:]
+        kept = [e for e in entries if e.name in self._shared and not shared]
+        self.run.entries.extend(kept)
+        # What uses others goes first.
+        for resource in _REMOVERS:
+            for entry in reversed(entries):
+                if entry.resource == resource and entry not in kept:
+                    self.remove(entry)
+
+    def remove(self, entry: Entry) -> None:
+        """Remove one thing that the run created, if it is there."""
+        try:
+            _REMOVERS[entry.resource](self.cloud, entry.name)
+        except NotFoundError:
+            pass
+        except MoorageError as exc:
+            self.left_behind.append(f"{entry.resource}/{entry.name}: {exc.message}")
+
+    def stop(self) -> None:
+        """Remove everything that the run made and stop what was started."""
+        try:
+            if self._cloud is not None:
+                self.clean(shared=True)
+                with _blamed("sweep()"):
+                    self.harness.sweep(self._cloud, self.run.id)
+        finally:
+            if self._cloud is not None:
+                self._cloud.close()
+            with _blamed("the end of running()"):
+                self._stack.close()
+
+
+def _remove_artifact(cloud: "Cloud", ref: str) -> None:
+    name = ref.partition(":")[0]  # the harness may have named a version
+    if not (cloud.supports("artifacts.delete") and cloud.supports("artifacts.list")):
+        return
+    for artifact in list(cloud.artifacts.list(name)):
+        cloud.artifacts.delete(artifact, missing_ok=True)
+
+
+def _remove_deployment(cloud: "Cloud", name: str) -> None:
+    if cloud.supports("deployments.delete"):
+        cloud.deployments.delete(name, missing_ok=True).result(timeout=PATIENCE_S)
+
+
+def _remove_job(cloud: "Cloud", job_id: str) -> None:
+    if cloud.supports("jobs.cancel"):
+        cloud.jobs.cancel(job_id)
+
+
+def _remove_secret(cloud: "Cloud", name: str) -> None:
+    if cloud.supports("secrets.delete"):
+        cloud.secrets.delete(name, missing_ok=True)
+
+
+_REMOVERS = {
+    "deployment": _remove_deployment,
+    "job": _remove_job,
+    "secret": _remove_secret,
+    "artifact": _remove_artifact,
+}
+
+
+@contextlib.contextmanager
+def _blamed(what: str) -> Any:
+    """Say that it was the harness."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as exc:
+        raise HarnessError(
+            f"the harness is wrong: {what} failed: {type(exc).__name__}: {exc}"
+        ) from exc
+
+
+def sweep(run_id: str, profile: str | None = None) -> tuple[int, list[str]]:
+    """Remove what a run left that did not come to its end.
+
+    Args:
+        run_id: Which run.
+        profile: To be used instead of the one that the run used.
+
+    Returns:
+        How many things were looked at, and what could not be removed.
+
+    Raises:
+        NotFoundError: There is no such run.
+    """
+    ledger = Ledger(run_id)
+    lines = list(ledger.lines())
+    headers = [line for line in lines if isinstance(line, Header)]
+    entries = [line for line in lines if isinstance(line, Entry)]
+    left: list[str] = []
+    for header in dict.fromkeys(headers):
+        directory = Path(header.directory)
+        if header.target == Target.FAKE and not directory.is_dir():
+            continue  # what the run was about is gone itself
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as fallback:
+            subject = Subject(
+                header.provider,
+                Run(run_id, _Silent(run_id)),
+                profile=profile or header.profile,
+                target=Target(header.target),
+                directory=directory if directory.is_dir() else Path(fallback),
+            )
+            subject.start()
+            subject.run.entries.extend(entries)
+            subject.stop()
+            left += subject.left_behind
+        if header.target == Target.FAKE and not left:
+            import shutil
+
+            shutil.rmtree(directory, ignore_errors=True)
+    if not left:
+        ledger.discard()
+    return len(entries), left
+
+
+class _Silent(Ledger):
+    """The ledger of a sweep: nothing is created, so nothing is written."""
+
+    def write(self, line: object) -> None:
+        """Write nothing."""

@@ -1,0 +1,1 @@
+"""The whole suite, as pytest collects it: `pytest --pyargs moorage_conformance.suite`."""

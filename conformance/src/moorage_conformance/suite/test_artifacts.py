@@ -1,0 +1,7 @@
+"""The suite of artifacts."""
+
+from ..suites import ArtifactSuite
+
+
+class TestArtifact(ArtifactSuite):
+    """Run by `--moorage-provider`."""

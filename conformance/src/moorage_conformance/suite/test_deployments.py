@@ -1,0 +1,7 @@
+"""The suite of deployments."""
+
+from ..suites import DeploymentSuite
+
+
+class TestDeployment(DeploymentSuite):
+    """Run by `--moorage-provider`."""

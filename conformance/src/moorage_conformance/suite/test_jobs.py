@@ -1,0 +1,7 @@
+"""The suite of jobs."""
+
+from ..suites import JobSuite
+
+
+class TestJob(JobSuite):
+    """Run by `--moorage-provider`."""
