@@ -285,9 +285,15 @@ def test_observer_can_refuse_a_call(install: Install) -> None:
         from moorage.errors import PermissionDeniedError
         from moorage.plugin import hookimpl
 
+        ended = []
+
         @hookimpl
         def moorage_before_call(call):
             raise PermissionDeniedError("not on a Friday")
+
+        @hookimpl
+        def moorage_after_call(call, outcome):
+            ended.append(outcome.error)
         """,
         group="moorage.plugins",
     )
@@ -298,6 +304,33 @@ def test_observer_can_refuse_a_call(install: Install) -> None:
     found.load_extensions()
 
     with pytest.raises(errors.PermissionDeniedError, match="Friday"):
+        open_memory(world, hooks=Hooks(found.manager)).deployments.get("iris")
+
+    assert not world.requests
+    assert sys.modules["guard_one"].ended == ["permission_denied"]
+
+
+def test_failing_guard_is_blamed(install: Install) -> None:
+    """A hook that fails before a call refuses it too, and the plugin is blamed for it."""
+    install(
+        "moorage-clumsy",
+        "clumsy_one",
+        """
+        from moorage.plugin import hookimpl
+
+        @hookimpl
+        def moorage_before_call(call):
+            raise KeyError("oops")
+        """,
+        group="moorage.plugins",
+    )
+    from memory_provider import World, open_memory
+
+    world = World()
+    found = plugins()
+    found.load_extensions()
+
+    with pytest.raises(errors.PluginError, match="moorage_before_call failed: KeyError"):
         open_memory(world, hooks=Hooks(found.manager)).deployments.get("iris")
 
     assert not world.requests

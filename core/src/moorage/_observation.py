@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .errors import MoorageError
+from .errors import MoorageError, PluginError
 
 if TYPE_CHECKING:
     import pluggy
@@ -38,8 +38,17 @@ class Hooks:
         self, call_id: int, provider: str, profile: str, operation: str, resource: str | None
     ) -> None:
         """Tell that a call begins; what a hook raises refuses it."""
-        if self._before is not None:
+        if self._before is None:
+            return
+        try:
             self._before(call=_call(call_id, provider, profile, operation, resource))
+        except MoorageError:
+            raise
+        except Exception as exc:
+            raise PluginError(
+                f"a plugin's moorage_before_call failed: {type(exc).__name__}: {exc}",
+                hint="name the plugins to use in MOORAGE_PLUGINS, without the one that fails",
+            ) from exc
 
     def after(
         self,

@@ -133,10 +133,10 @@ class Session:
             PluginError: The driver failed in a way that it should have translated.
         """
         call_id = next(_ids)
-        self._hooks.before(call_id, self.provider, self.profile, operation, resource)
         code: str | None = None
         begun = time.perf_counter()
         try:
+            self._hooks.before(call_id, self.provider, self.profile, operation, resource)
             yield
         except MoorageError as exc:
             code = exc.code
