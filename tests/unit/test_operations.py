@@ -94,8 +94,9 @@ def test_cancel() -> None:
     operation.cancel()
 
     assert operation.state is OperationState.CANCELLED
-    with pytest.raises(errors.OperationCancelledError):
+    with pytest.raises(errors.OperationCancelledError) as caught:
         operation.result()
+    assert caught.value.hint
 
 
 def test_cancel_where_it_cannot_be() -> None:

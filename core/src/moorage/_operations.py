@@ -268,6 +268,8 @@ class Operation(Generic[T]):
         if step.state is OperationState.CANCELLED:
             raise OperationCancelledError(
                 f"{self.kind} of {self.target} was cancelled"
+                + (f": {step.message}" if step.message else ""),
+                hint="look at what is there now, and ask again if it is not what you want",
             ).with_context(
                 provider=self._session.provider, operation=self.kind, resource=self.target
             )
