@@ -76,6 +76,14 @@ def test_scripts(cli: Callable[..., Any], shell: str, sign: str) -> None:
     assert "_MOORAGE_COMPLETE" in result.out
 
 
+def test_descriptions_with_commas(cli: Callable[..., Any]) -> None:
+    """The script for fish separates at the first comma only, since descriptions have some."""
+    result = cli("completion", "fish")
+
+    assert 'string split -m 1 ","' in result.out
+    assert 'string split ","' not in result.out
+
+
 def test_unknown_shell(cli: Callable[..., Any]) -> None:
     """Another shell is refused with the ones that there are."""
     result = cli("completion", "tcsh")

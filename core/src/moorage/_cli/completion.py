@@ -29,4 +29,8 @@ def completion(app: App, shell: str) -> None:
     kind = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}[shell]
     # The template alone: click's own `source` starts a shell to ask for its version.
     complete = kind(root, {}, "moorage", COMPLETE_VARIABLE)
-    app.out.line((complete.source_template % complete.source_vars()).strip())
+    script = complete.source_template % complete.source_vars()
+    if shell == "fish":
+        # Only the first comma separates; those of a description belong to it.
+        script = script.replace('string split ","', 'string split -m 1 ","')
+    app.out.line(script.strip())
