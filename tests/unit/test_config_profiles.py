@@ -152,6 +152,11 @@ class TestProvider:
         with pytest.raises(ConfigError, match=r"config\.toml:9: profiles\.base: the profile names"):
             load().select("base")
 
+    def test_is_misspelt(self, load: Load) -> None:
+        """A profile whose key for the provider is misspelt is told which key was meant."""
+        with pytest.raises(ConfigError, match="key 'provder'; did you mean 'provider'"):
+            load('[profiles.base]\nprovder = "konigle"').select("base")
+
     def test_is_completed_by_the_user_alone(self, load: Load) -> None:
         """An argument or a variable completes a profile without provider; a project does not."""
         project = "[moorage]\nprofile = 'base'\nprovider = 'evil'"

@@ -169,8 +169,12 @@ class UserConfig:
     def without_provider(self, name: str) -> ConfigError:
         """Return the error for a profile that names no provider."""
         where = self._place(name) if name in self._profiles else f"profile {name!r}"
+        meant = ""
+        for key in self.table(name) if name in self._profiles else ():
+            if near(key, ("provider",)):
+                meant = f", but it has a key {key!r}{near(key, ('provider',))}"
         return ConfigError(
-            f"{where}: the profile names no provider",
+            f"{where}: the profile names no provider{meant}",
             hint=f'add `provider = "..."` to it, or set {PROFILES_PREFIX}{part(name)}__PROVIDER',
         )
 
