@@ -116,7 +116,10 @@ def test_starting_at_once_starts_one(start: Start, tmp_path: Path) -> None:
 
 
 def test_it_outlives_and_holds_nothing_of_its_starter(start: Start, tmp_path: Path) -> None:
-    """It goes on when its starter's group is killed, and keeps none of its files or variables."""
+    """It goes on when its starter's group is killed, and keeps none of its files or variables.
+
+    What it writes is for its owner's eyes, whatever the starter lets others see of new files.
+    """
     code = (
         "import os, sys\n"
         "from moorage_local._home import Home\n"
@@ -129,16 +132,20 @@ def test_it_outlives_and_holds_nothing_of_its_starter(start: Start, tmp_path: Pa
         env={**os.environ, "SECRET_OF_THE_SHELL": "x", "LC_ALL": "C"},
         stdout=subprocess.PIPE,  # closed only when nobody holds it any more
         start_new_session=True,
+        umask=0,
         check=False,
     )
     supervisor = start()
     found = processes(tmp_path / "home")
+    files = [path for path in supervisor.control.rglob("*") if path.is_file()]
     environments = [Path(f"/proc/{one.pid}/environ").read_bytes() for one in found]
 
     assert ran.returncode == -signal.SIGKILL
     assert running(supervisor, tmp_path / "home")
     assert not [content for content in environments if b"SECRET_OF_THE_SHELL" in content]
     assert all(b"LC_ALL=C" in content for content in environments)
+    assert {"supervisord.conf", "supervisord.log", "supervisord.out"} <= {f.name for f in files}
+    assert not [path for path in files if path.stat().st_mode & 0o077]
 
 
 def test_programs(start: Start, tmp_path: Path) -> None:

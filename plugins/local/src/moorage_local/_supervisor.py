@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
@@ -453,10 +453,11 @@ class Supervisor:
             file.unlink(missing_ok=True)
         for name in ("supervisor.sock", "agent.sock", "supervisord.pid"):
             (self.control / name).unlink(missing_ok=True)
-        self._configuration.write_text(_CONFIGURATION)
+        with _open_private(self._configuration) as stream:
+            stream.write(_CONFIGURATION.encode())
         # A detached process must hold none of the caller's files: the output goes to one of ours.
         output = self.control / "supervisord.out"
-        with output.open("wb") as stream:
+        with _open_private(output) as stream:
             started = subprocess.run(
                 [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", self._configuration],
                 stdin=subprocess.DEVNULL,
@@ -465,6 +466,7 @@ class Supervisor:
                 cwd=self.control,
                 env=self._environment(),
                 start_new_session=True,
+                umask=0o077,  # it opens its log before it reads what to set
                 check=False,  # its words are better than the exception's
             )
         if started.returncode != 0:
@@ -554,6 +556,12 @@ def _control_directory(home: Home) -> Path:
     # Not the caller's idea of a temporary directory: every process has to find the same one.
     parent = Path("/tmp") / f"moorage-{os.geteuid()}"  # noqa: S108  # ownership is checked below
     return parent / home.id
+
+
+def _open_private(file: Path) -> BinaryIO:
+    """Open a file for writing, empty, that nobody else can look into."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    return open(os.open(file, flags, 0o600), "wb")  # noqa: PTH123  # a Path cannot open a descriptor
 
 
 def _make_private(directory: Path) -> None:
