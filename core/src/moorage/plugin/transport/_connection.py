@@ -115,26 +115,43 @@ def perform(
 
 
 class _Reader(io.RawIOBase):
-    """The receiving side of a socket, which waits no longer than its exchange allows."""
+    """The receiving side of a socket, which waits no longer than its exchange allows.
+
+    Attributes:
+        forgiving: Whether the first failure looks like the end of the connection. What is read
+            in large blocks would be lost with a block that fails, and is returned like this. The
+            end comes too early then and is noticed, since the length of the body is known.
+    """
 
     def __init__(self, connection: socket.socket, exchange: Exchange) -> None:
         # It keeps the descriptor open after the connection let go of the socket.
         self._file = connection.makefile("rb", buffering=0)
         self._socket = connection
         self._exchange = exchange
+        self._seconds = 0.0
+        self.forgiving = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        while True:
-            self._socket.settimeout(self._exchange.patience())
+        exchange = self._exchange
+        while exchange.broken is None:
             try:
+                seconds = exchange.patience()
+                if seconds != self._seconds:
+                    self._socket.settimeout(seconds)
+                    self._seconds = seconds
                 return self._socket.recv_into(buffer)
-            except TimeoutError:
+            except OSError as exc:
                 # The system may still be busy with what it took: a slow line is no silent server.
-                if not self._exchange.still_sending():
-                    raise
+                late = isinstance(exc, TimeoutError) and not exchange.deadline.expired
+                if late and exchange.still_sending():
+                    continue
+                exchange.broken = exc
+                if self.forgiving:
+                    return 0
+        raise exchange.broken
 
     def close(self) -> None:
         if not self.closed:
@@ -145,15 +162,14 @@ class _Reader(io.RawIOBase):
 class _Receiver:
     """Stands for a socket where `http.client` asks for a file to read from."""
 
-    __slots__ = ("_exchange", "_socket")
+    __slots__ = ("reader",)
 
     def __init__(self, connection: socket.socket, exchange: Exchange) -> None:
-        self._socket = connection
-        self._exchange = exchange
+        self.reader = _Reader(connection, exchange)
 
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002  # it is always "rb"
         """Return what is read from."""
-        return io.BufferedReader(_Reader(self._socket, self._exchange))
+        return io.BufferedReader(self.reader)
 
 
 class Headers(http.client.HTTPMessage):
@@ -184,6 +200,7 @@ class Reply(http.client.HTTPResponse):
         url: str | None = None,
     ) -> None:
         receiver = _Receiver(sock, _current.exchange)
+        self._reader = receiver.reader
         super().__init__(cast("socket.socket", receiver), debuglevel, method, url)
 
     def begin(self) -> None:
@@ -217,6 +234,7 @@ class Reply(http.client.HTTPResponse):
             self.length = 0
         if not self.chunked and self.length is None:
             self.will_close = True  # the end of the connection is the end of the body
+        self._reader.forgiving = self.length is not None
 
 
 class _Exchanging(HTTPConnection):
@@ -277,6 +295,8 @@ class _Exchanging(HTTPConnection):
         self.timeout = exchange.patience()
         blocks = cast("Iterable[bytes] | None", exchange.blocks())  # of views, too, which it can
         super().request(method, exchange.target, blocks, headers, **options)
+        if exchange.sent_bytes > _SEND_WHOLE_BYTES:
+            exchange.still_sending()  # so that a later look can tell whether it got less
 
     def putheader(self, header: str | bytes, *values: Any) -> None:
         """Add a header without another check: each was checked when the request was made."""
@@ -296,14 +316,19 @@ class _Exchanging(HTTPConnection):
             self.sock.sendall(data)
             return
         rest = memoryview(data)
+        seen = False
         while rest:
-            self.sock.settimeout(exchange.patience())
+            self.sock.settimeout(exchange.patience() / 2)
             try:
-                rest = rest[self.sock.send(rest) :]
-                exchange.still_sending()
+                sent = self.sock.send(rest)
             except TimeoutError:
-                if not exchange.still_sending():
+                # The first half shows what the system holds, the second whether that gets less.
+                if not exchange.still_sending() and seen:
                     raise
+                seen = True
+            else:
+                seen = False
+                rest = rest[sent:]
 
 
 class PlainConnection(_Exchanging):

@@ -39,6 +39,8 @@ class Deadline:
         Raises:
             TimeoutError: Nothing is left. (A socket takes zero for "do not wait".)
         """
+        if self.seconds is None:
+            return seconds
         left = self._at - self._clock.monotonic()
         if left <= 0:
             msg = "the time allowed for the whole call is over"

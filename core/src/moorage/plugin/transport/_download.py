@@ -151,8 +151,9 @@ class Download:
                 self._check_continued(stream.headers)
             else:
                 self._begin(stream, file)
-            # `read` would lose what it has when the connection breaks before the block is full.
-            while block := stream.read1(BLOCK_BYTES):
+            # Where the length is not known, what is in a block would be lost with its connection.
+            read = stream.read1 if stream.length is None else stream.read
+            while block := read(BLOCK_BYTES):
                 file.write(block)
                 if self._hash is not None:
                     self._hash.update(block)

@@ -25,6 +25,7 @@ class Exchange:
         sent_bytes: How much of the body was handed to the connection.
         source_error: Why the body could not be read.
         aborted: Whether somebody ended it.
+        broken: Why nothing more can be received.
     """
 
     __slots__ = (
@@ -32,6 +33,7 @@ class Exchange:
         "_socket",
         "_unsent",
         "aborted",
+        "broken",
         "connect_s",
         "content",
         "deadline",
@@ -59,6 +61,7 @@ class Exchange:
         self.sent_bytes = 0
         self.source_error: Exception | None = None
         self.aborted = False
+        self.broken: OSError | None = None
         self._connecting: Deadline | None = None
         self._socket: socket.socket | None = None
         self._unsent = 0

@@ -52,7 +52,7 @@ def network_error(
         host: Who was asked.
         repeatable: Whether the request may be repeated without harm.
     """
-    made = _classified(error, exchange, what, host)
+    made = _classified(exchange.broken or error, exchange, what, host)
     if exchange.left and not repeatable:
         made.retry = Retry.UNKNOWN_OUTCOME
         made.hint = _LOOK_FIRST

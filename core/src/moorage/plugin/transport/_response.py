@@ -81,6 +81,7 @@ class ResponseStream(io.RawIOBase):
         self.status = raw.status
         self.headers: Mapping[str, str] = raw.headers
         self.length: int | None = raw.length_remaining
+        self._packed = "content-encoding" in raw.headers
 
     @property
     def request_id(self) -> str | None:
@@ -101,7 +102,10 @@ class ResponseStream(io.RawIOBase):
         """
         self._check_open()
         with self._translated():
-            return self._raw.read(None if size is None or size < 0 else size)
+            # What is not packed need not pass through urllib3's buffer of unpacked data.
+            return self._raw.read(
+                None if size is None or size < 0 else size, decode_content=self._packed
+            )
 
     def read1(self, size: int, /) -> bytes:
         """Return what is there, waiting only where there is nothing; nothing at the end.
@@ -111,7 +115,7 @@ class ResponseStream(io.RawIOBase):
         """
         self._check_open()
         with self._translated():
-            return self._raw.read1(size)
+            return self._raw.read1(size, decode_content=self._packed)
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Read what is there, waiting only where there is nothing, and return its size.
