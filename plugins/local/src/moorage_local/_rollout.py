@@ -129,6 +129,7 @@ class Rollout:
 
         Raises:
             RolloutError: It cannot be brought up.
+            SupervisorError: The supervisor was lost, which says nothing about the revision.
         """
         context, revision = self._context, self._revision
         try:
@@ -149,8 +150,6 @@ class Rollout:
             raise RolloutError(str(exc), transient=True) from exc
         except (BuildError, RefusedError, UnhealthyError) as exc:
             raise RolloutError(str(exc)) from exc
-        except SupervisorError as exc:
-            raise RolloutError(f"the supervisor is being replaced: {exc}", transient=True) from exc
         except MoorageError as exc:
             raise RolloutError(exc.message) from exc
         except OSError as exc:
@@ -239,20 +238,26 @@ class Rollout:
             )
 
     async def _end(self, unit: Unit, began: float) -> str | None:
-        """Tell how the app ended, if it did."""
+        """Tell how the app ended, if it did; a runner that was killed is started again.
+
+        Raises:
+            SupervisorError: The supervisor was lost.
+        """
         with self._context.database.read() as connection:
             status = _unit.read_status(connection, unit.id)
         if status.end is not None:
             if status.end is UnitEnd.STOPPED:
-                return "was stopped"
+                # Not by us: its supervisor was killed, or is being shut down.
+                raise SupervisorError("the app was stopped")
             return status.message or "ended"
         if status.runner is None and asyncio.get_running_loop().time() - began > _RUNNER_START_S:
             supervisor = self._context.supervisor
-            with contextlib.suppress(SupervisorError):
-                program = (await in_thread(supervisor.statuses)).get(unit.id)
-                if program is None or program.state in {"FATAL", "BACKOFF", "EXITED"}:
-                    said = supervisor.said(unit.id).splitlines()
-                    return f"could not be run ({said[-1] if said else 'no runner'})"
+            program = (await in_thread(supervisor.statuses)).get(unit.id)
+            said = supervisor.said(unit.id).splitlines()
+            if program is None:
+                raise SupervisorError("the supervisor does not know the app")
+            if program.state == "FATAL" or (program.pid == 0 and said):
+                return f"could not be run ({said[-1] if said else 'no runner'})"
         return None
 
 
