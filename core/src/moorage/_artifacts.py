@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, final
@@ -19,7 +19,6 @@ from ._artifact import (
     shown,
 )
 from ._listing import Listing
-from ._lost_reply import look_after, settle_delete, settled
 from ._page import Page
 from ._session import Session
 from .errors import (
@@ -30,6 +29,7 @@ from .errors import (
     NotFoundError,
     QuotaError,
     Retry,
+    UnavailableError,
 )
 from .plugin._driver import ArtifactPush, Progress
 
@@ -244,7 +244,7 @@ class Artifacts:
         except MoorageError as exc:
             if exc.retry is not Retry.UNKNOWN_OUTCOME:
                 raise
-            settle_delete(exc, resource, lambda: self._find(wanted))
+            settle_lost_delete(exc, resource, lambda: self._find(wanted))
 
     def _find(self, ref: AnyRef) -> Artifact:
         if isinstance(ref, Artifact):
@@ -254,8 +254,9 @@ class Artifacts:
             return self._session.artifacts.get(wanted)
 
     def _after_lost_push(self, ref: ArtifactRef, lost: MoorageError) -> Artifact:
-        found = look_after(lost, lambda: self._find(ref))
-        if found is None:
+        try:
+            found = self._find(ref)
+        except NotFoundError:
             raise settled(lost, f"artifact {ref} was not stored") from lost
         if found.state is ArtifactState.READY:
             return found
@@ -296,6 +297,30 @@ def check_labels(labels: Mapping[str, str]) -> None:
                 )
         if not key:
             raise InvalidRequestError("a label needs a key", fields={"labels": "empty key"})
+
+
+def settled(lost: MoorageError, finding: str) -> MoorageError:
+    """Return the error of a lost reply after moorage has looked: nothing happened."""
+    return UnavailableError(
+        f"{lost.message}; {finding}",
+        hint="nothing was changed: the call can be made again",
+        provider=lost.provider,
+        operation=lost.operation,
+        resource=lost.resource,
+        status=lost.status,
+        request_id=lost.request_id,
+        retry=Retry.SAFE,
+        origin=lost.origin,
+    )
+
+
+def settle_lost_delete(lost: MoorageError, resource: str, look: Callable[[], object]) -> None:
+    """After the reply to a deletion was lost: return if the thing is gone, raise if it is not."""
+    try:
+        look()
+    except NotFoundError:
+        return
+    raise settled(lost, f"{resource} still exists") from lost
 
 
 def _given(**options: Any) -> dict[str, Any]:
