@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, final
@@ -19,6 +19,7 @@ from ._artifact import (
     shown,
 )
 from ._listing import Listing
+from ._lost_reply import look_after, settle_delete, settled
 from ._page import Page
 from ._session import Session
 from .errors import (
@@ -29,7 +30,6 @@ from .errors import (
     NotFoundError,
     QuotaError,
     Retry,
-    UnavailableError,
 )
 from .plugin._driver import ArtifactPush, Progress
 
@@ -119,7 +119,11 @@ class Artifacts:
             except MoorageError as exc:
                 if exc.retry is not Retry.UNKNOWN_OUTCOME or version is None:
                     raise
-                return self._after_lost_push(ref, exc)
+                self._check_lost_push(ref, exc)
+                # Something of this name is there. Only the driver can tell whether it is this
+                # content: pushing the same again changes nothing, and other content is refused.
+                with self._session.call("artifacts.push", resource):
+                    return self._session.artifacts.push(push)
 
     def pull(
         self,
@@ -244,7 +248,7 @@ class Artifacts:
         except MoorageError as exc:
             if exc.retry is not Retry.UNKNOWN_OUTCOME:
                 raise
-            settle_lost_delete(exc, resource, lambda: self._find(wanted))
+            settle_delete(exc, resource, lambda: self._find(wanted))
 
     def _find(self, ref: AnyRef) -> Artifact:
         if isinstance(ref, Artifact):
@@ -253,14 +257,13 @@ class Artifacts:
         with self._session.call("artifacts.get", f"artifact/{wanted}"):
             return self._session.artifacts.get(wanted)
 
-    def _after_lost_push(self, ref: ArtifactRef, lost: MoorageError) -> Artifact:
-        try:
-            found = self._find(ref)
-        except NotFoundError:
+    def _check_lost_push(self, ref: ArtifactRef, lost: MoorageError) -> None:
+        """Raise what is known of a lost push, unless there is a whole artifact of that name."""
+        found = look_after(lost, lambda: self._find(ref))
+        if found is None:
             raise settled(lost, f"artifact {ref} was not stored") from lost
-        if found.state is ArtifactState.READY:
-            return found
-        raise lost
+        if found.state is not ArtifactState.READY:
+            raise lost
 
 
 def as_ref(ref: AnyRef) -> ArtifactRef:
@@ -297,30 +300,6 @@ def check_labels(labels: Mapping[str, str]) -> None:
                 )
         if not key:
             raise InvalidRequestError("a label needs a key", fields={"labels": "empty key"})
-
-
-def settled(lost: MoorageError, finding: str) -> MoorageError:
-    """Return the error of a lost reply after moorage has looked: nothing happened."""
-    return UnavailableError(
-        f"{lost.message}; {finding}",
-        hint="nothing was changed: the call can be made again",
-        provider=lost.provider,
-        operation=lost.operation,
-        resource=lost.resource,
-        status=lost.status,
-        request_id=lost.request_id,
-        retry=Retry.SAFE,
-        origin=lost.origin,
-    )
-
-
-def settle_lost_delete(lost: MoorageError, resource: str, look: Callable[[], object]) -> None:
-    """After the reply to a deletion was lost: return if the thing is gone, raise if it is not."""
-    try:
-        look()
-    except NotFoundError:
-        return
-    raise settled(lost, f"{resource} still exists") from lost
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import msgspec
 
 from . import _binding
 from ._artifact import Artifact, ArtifactRef, check_name, check_version, shown
-from ._artifacts import AnyRef, as_ref, settled
+from ._artifacts import AnyRef, as_ref
 from ._call_request import UNSET, call_request
 from ._deployment import (
     Change,
@@ -20,6 +20,7 @@ from ._deployment import (
 )
 from ._deployment_options import SpecOptions, check_options, given_options
 from ._listing import Listing
+from ._lost_reply import look_after, settled
 from ._operations import Operation, finished
 from ._page import Page
 from ._session import Session
@@ -219,7 +220,7 @@ class Deployments:
         except MoorageError as exc:
             if exc.retry is not Retry.UNKNOWN_OUTCOME:
                 raise
-            found = self._find(name)
+            found = look_after(exc, lambda: self._find(name))
             if found is not None and found.state not in {
                 DeploymentState.STOPPING,
                 DeploymentState.TERMINATED,
@@ -442,7 +443,7 @@ class Deployments:
             UnavailableError: It did not arrive and may be repeated.
             MoorageError: The loss itself, where looking does not tell.
         """
-        found = self._find(spec.name)
+        found = look_after(lost, lambda: self._find(spec.name))
         if found is None:
             raise settled(lost, f"deployment {spec.name!r} was not created") from lost
         if found.spec is not None and not list_of_changes(found.spec, spec):

@@ -2,17 +2,19 @@
 
 import uuid
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, final
 
 from . import _binding
 from ._artifact import Artifact, ArtifactRef, check_name, shown
-from ._artifacts import as_ref, settled
+from ._artifacts import as_ref
 from ._deployment import Deployment
 from ._deployment_options import check_secret_names
 from ._environment import check_env
 from ._job import Job, JobSpec, JobState
 from ._json_value import check_json
 from ._listing import Listing
+from ._lost_reply import look_after, settled
 from ._operations import Operation, check_timeout
 from ._page import Page
 from ._session import Session
@@ -28,6 +30,8 @@ _STATES: Mapping[JobState, OperationState] = {
     JobState.CANCELLED: OperationState.CANCELLED,
 }
 _ID_LIMIT = 512
+# How far the provider's clock may be from ours for a job to count as submitted before now.
+_SUBMITTED_BEFORE = timedelta(hours=1)
 
 
 @final
@@ -197,15 +201,16 @@ class Jobs:
 
         Raises:
             UnavailableError: It did not arrive and may be submitted again.
-            MoorageError: The loss itself, where the provider does not keep submissions.
+            MoorageError: The loss itself, where looking does not tell.
         """
         if not self._session.capabilities["jobs.list"]:
             raise lost
-        with self._session.call("jobs.list"):
-            newest = self._session.jobs.list(page_token=None).items
+        before = self._session.clock.now() - _SUBMITTED_BEFORE
+        newest = look_after(lost, lambda: _newer_than(before, self.list())) or []
         for job in newest:
             if job.submission == spec.submission:
                 return job
+        # One without its submission may be ours, on a provider that does not keep them.
         if newest and all(job.submission for job in newest):
             raise settled(lost, "the job was not submitted") from lost
         raise lost
@@ -230,6 +235,16 @@ def check_job_id(job: AnyJob) -> str:
             fields={"job": "not an id"},
         )
     return job_id
+
+
+def _newer_than(moment: datetime, jobs: Listing[Job]) -> list[Job]:
+    """Return whole pages of the newest jobs, up to the first one with a job that is older."""
+    newest: list[Job] = []
+    for page in jobs.pages():
+        newest += page
+        if any(job.created_at is not None and job.created_at < moment for job in page):
+            break
+    return newest
 
 
 def _step(job: Job) -> Step[Job]:

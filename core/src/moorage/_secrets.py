@@ -5,9 +5,9 @@ from typing import final
 
 from . import _binding
 from ._artifact import check_name
-from ._artifacts import settle_lost_delete
 from ._environment import check_env, check_env_name
 from ._listing import Listing
+from ._lost_reply import settle_delete
 from ._page import Page
 from ._redaction import SecretValue
 from ._secret import Secret
@@ -118,7 +118,7 @@ class Secrets:
         except MoorageError as exc:
             if exc.retry is not Retry.UNKNOWN_OUTCOME:
                 raise
-            settle_lost_delete(exc, resource, lambda: self._look(name))
+            settle_delete(exc, resource, lambda: self._look(name))
 
     def _look(self, name: str) -> Secret:
         with self._session.call("secrets.get", f"secret/{name}"):
