@@ -1,6 +1,6 @@
-"""The HTTP client that provider packages are written on.
+"""The HTTP and the WebSocket client that provider packages are written on.
 
-It is light to import; urllib3 and ssl are loaded with the first request.
+It is light to import; urllib3, ssl and websocket-client are loaded with the first request.
 """
 
 from ._address import SignedUrl
@@ -11,12 +11,14 @@ from ._content import Content, Data, DigestedContent, FileContent, HandleContent
 from ._download import Downloaded
 from ._failure import Failure, Refine
 from ._form import FileField, Form, TextField
+from ._log_stream import WebSocketLogStream
 from ._options import HttpOptions, HttpSettings
 from ._parts import Part, PartStore, upload_parts
 from ._query import Query, QueryStyle
 from ._request import RequestOptions
 from ._response import Response, ResponseStream
 from ._retry import RetryPolicy
+from ._websocket import WebSocket, WebSocketClient, WebSocketOptions
 
 __all__ = [
     "Auth",
@@ -47,5 +49,9 @@ __all__ = [
     "SignedUrl",
     "StreamContent",
     "TextField",
+    "WebSocket",
+    "WebSocketClient",
+    "WebSocketLogStream",
+    "WebSocketOptions",
     "upload_parts",
 ]

@@ -236,7 +236,7 @@ class Call:
 
                 raise closed_error(self._request.what)
             self._sent += 1
-            attempt = Attempt(self._wire, self._request, self._deadline, self._sent)
+            attempt = self._attempt(self._sent)
             error: MoorageError | None = None
             cause: Exception | None = None
             follow: Request | None = None
@@ -269,6 +269,9 @@ class Call:
                 self._request = follow
             elif error is not None:
                 self._pause(error, cause, attempt.exchange)
+
+    def _attempt(self, number: int) -> Attempt:
+        return Attempt(self._wire, self._request, self._deadline, number)
 
     def _pause(self, error: MoorageError, cause: Exception | None, exchange: Exchange) -> None:
         """Wait for the next attempt, or raise the error where there is none."""

@@ -76,7 +76,7 @@ class HttpClient:
     ) -> None:
         options = options or HttpOptions()
         redactor = redactor or Redactor()
-        base = _base_address(base_url)
+        base = base_address(base_url)
         if auth is not None and not (
             base.origin.encrypted or base.origin.loopback or options.allow_plain_http
         ):
@@ -382,7 +382,12 @@ class HttpClient:
         )
 
 
-def _base_address(url: str) -> Address:
+def base_address(url: str) -> Address:
+    """Return where paths begin.
+
+    Raises:
+        ConfigError: It is no such URL.
+    """
     try:
         base = Address.parse(url)
     except ValueError as exc:

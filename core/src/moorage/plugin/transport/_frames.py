@@ -39,12 +39,6 @@ class Close(NamedTuple):
     reason: str
 
 
-class Binary(bytes):
-    """A message that is not text."""
-
-    __slots__ = ()
-
-
 class FrameReader:
     """Takes a server's bytes, in any pieces, and returns whole messages.
 
@@ -55,6 +49,7 @@ class FrameReader:
             answer.
         close: The server's last word, once it has come.
         violation: What was wrong, once something was.
+        ended: Whether one of the two has come, so that nothing more is read.
     """
 
     __slots__ = (
@@ -65,6 +60,7 @@ class FrameReader:
         "_opcode",
         "_rest",
         "close",
+        "ended",
         "ping",
         "violation",
     )
@@ -73,6 +69,7 @@ class FrameReader:
         self.ping: bytes | None = None
         self.close: Close | None = None
         self.violation: Violation | None = None
+        self.ended = False
         self._limit = max_message_bytes
         self._rest = b""  # a head or a control frame that is not complete
         self._opcode = 0  # of the message that is not complete; 0 between messages
@@ -80,17 +77,14 @@ class FrameReader:
         self._missing = 0  # of the frame that is not complete
         self._final = False  # whether that frame is the message's last
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will be read."""
-        return self.close is not None or self.violation is not None
-
     def feed(self, data: bytes) -> list[bytes]:
         """Take what was received and return the messages that it completes.
 
-        A text is returned as its bytes, which are valid UTF-8; a binary message as `Binary`.
+        A text is returned as its bytes, which are valid UTF-8, and a binary message as it is.
         """
         messages: list[bytes] = []
+        if self.ended:
+            return messages
         at = self._continued(data, messages) if self._missing else 0
         if self._rest:
             data = self._rest + data
@@ -145,7 +139,7 @@ class FrameReader:
         if self._missing or not self._final:
             return
         text = self._opcode == _TEXT
-        message = bytes(self._message) if text else Binary(self._message)
+        message = bytes(self._message)
         self._message = bytearray()
         self._opcode = 0
         if not text or self._valid(message):
@@ -197,6 +191,7 @@ class FrameReader:
             self._break("a close whose reason is not UTF-8", 1007)
             return
         self.close = Close(code, reason)
+        self.ended = True
 
     def _valid(self, message: bytes) -> bool:
         try:
@@ -207,6 +202,7 @@ class FrameReader:
 
     def _break(self, reason: str, code: int = 1002) -> bool:
         self.violation = Violation(code, reason)
+        self.ended = True
         self._message = bytearray()
         return False
 

@@ -251,7 +251,7 @@ class RequestMaker:
         if json is not UNSET:
             if data is not None:
                 raise InvalidRequestError("a request has one body, either json or data")
-            content = BytesContent(_encoded(json))
+            content = BytesContent(encoded(json))
             content_type = content_type or "application/json"
         elif data is not None:
             content = content_of(data)
@@ -269,7 +269,12 @@ class RequestMaker:
             )
 
 
-def _encoded(value: Any) -> bytes:
+def encoded(value: Any) -> bytes:
+    """Return a value as JSON.
+
+    Raises:
+        InvalidRequestError: It cannot be written as JSON.
+    """
     try:
         return msgspec.json.encode(value)
     except (TypeError, ValueError, UnicodeEncodeError, RecursionError) as exc:
