@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import re
+from urllib.parse import quote, quote_plus
 
 import msgspec
 import pytest
@@ -56,6 +57,36 @@ def test_redactor_masks_the_longest_first() -> None:
     assert redactor.clean("a hunter2-and-more b hunter2") == "a *** b ***"
 
 
+@pytest.mark.parametrize("secret", ["line one\nline two", "a\"b\\c'd", "p@ss/w?rd %", "schlüssel"])
+def test_redactor_masks_escaped_values(secret: str) -> None:
+    """A secret is masked as messages, JSON and URLs write it, too."""
+    redactor = Redactor()
+    redactor.add(secret)
+    written = [
+        repr(KeyError(secret)),
+        ascii(secret),
+        json.dumps({"k": secret}),
+        msgspec.json.encode({"k": secret}).decode(),
+        f"https://h/{quote(secret, safe='')}?a={quote_plus(secret)}",
+    ]
+
+    cleaned = [redactor.clean(text) for text in written]
+
+    assert cleaned == [
+        "KeyError('***')",
+        "'***'",
+        '{"k": "***"}',
+        '{"k":"***"}',
+        "https://h/***?a=***",
+    ]
+
+
+def test_secrets_of_any_text_can_be_compared() -> None:
+    """A value that is not UTF-8, as a variable can hold one, equals itself and no other."""
+    assert SecretValue("\udcff") == SecretValue("\udcff")
+    assert SecretValue("\udcff") != SecretValue("x")
+
+
 def test_redactor_uses_patterns() -> None:
     """What a plugin's pattern matches is masked."""
     redactor = Redactor([re.compile(r"tok_\w+")])
@@ -68,6 +99,7 @@ def test_redactor_uses_patterns() -> None:
     [
         ("https://u:p@host/x", "https://***@host/x"),
         ("https://token@host/", "https://***@host/"),
+        ("https://u:p@ss@host/x", "https://***@host/x"),
         ("https://h/x?X-Amz-Signature=abc&n=1", "https://h/x?X-Amz-Signature=***&n=1"),
         ("https://h/x?n=1&sig=a%2Fb", "https://h/x?n=1&sig=***"),
         ("https://h/x?access_token=a#y", "https://h/x?access_token=***#y"),

@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 MASK = "***"
@@ -12,7 +12,8 @@ _URL_SECRETS = re.compile(
     r"(?i)([?&#;](?:[a-z0-9_-]*(?:signature|credential|token|secret|password|api[_-]?key)[a-z0-9_-]*"
     r"|sig|se|sp|sv|key|auth|awsaccesskeyid|googleaccessid|x-amz-[a-z-]+|x-goog-[a-z-]+)=)[^&#\s\"'<>;]+"
 )
-_URL_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s?#@]*@")
+# Up to the last @, since a password that was not quoted may hold one.
+_URL_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s?#]*@")
 
 
 class SecretValue:
@@ -48,7 +49,9 @@ class SecretValue:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SecretValue):
             return NotImplemented
-        return hmac.compare_digest(self._text.encode(), other._text.encode())
+        # A lone surrogate cannot be encoded strictly, and a variable can hold one.
+        mine, theirs = (value.reveal().encode("utf-8", "surrogatepass") for value in (self, other))
+        return hmac.compare_digest(mine, theirs)
 
     def __hash__(self) -> int:
         return hash((SecretValue, self._text))
@@ -72,10 +75,13 @@ class Redactor:
         self._patterns = list(patterns)
 
     def add(self, value: SecretValue | str) -> None:
-        """Mask this value from now on; shorter than four characters it would mask everything."""
+        """Mask this value from now on, also where it is written with escapes.
+
+        One that is shorter than four characters is left alone: it would mask everything.
+        """
         text = value.reveal() if isinstance(value, SecretValue) else value
         if len(text) >= 4:  # the docstring says why
-            self._values.add(text)
+            self._values.update(_written_forms(text))
 
     def add_pattern(self, pattern: re.Pattern[str]) -> None:
         """Mask every match of this pattern from now on."""
@@ -89,6 +95,22 @@ class Redactor:
         for pattern in self._patterns:
             text = pattern.sub(MASK, text)
         return clean_url(text)
+
+
+def _written_forms(text: str) -> Iterator[str]:
+    """Yield a value as it is, and as messages, JSON and URLs write it."""
+    yield text
+    if text.isalnum() and text.isascii():
+        return
+    import json
+    from urllib.parse import quote, quote_plus
+
+    yield repr(text)[1:-1]
+    yield ascii(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    yield json.dumps(text)[1:-1]
+    yield quote(text, safe="", errors="surrogatepass")
+    yield quote_plus(text, errors="surrogatepass")
 
 
 def clean_url(text: str) -> str:
