@@ -323,7 +323,7 @@ class Supervisor:
         )
         file = self._unit_file(program.name)
         temporary = file.with_suffix(".new")
-        temporary.write_text(text)
+        _write_private(temporary, text)
         temporary.replace(file)
         self._ask("reloadConfig")
         with _allowing(_ALREADY_ADDED):
@@ -379,7 +379,7 @@ class Supervisor:
     def _tell_settings(self) -> None:
         if self._idle_timeout is not None and self.idle_timeout() != self._idle_timeout:
             with contextlib.suppress(OSError):
-                self._settings_file.write_text(f"{self._idle_timeout}\n")
+                _write_private(self._settings_file, f"{self._idle_timeout}\n")
 
     def _tell(self, line: bytes) -> bool:
         try:
@@ -453,8 +453,7 @@ class Supervisor:
             file.unlink(missing_ok=True)
         for name in ("supervisor.sock", "agent.sock", "supervisord.pid"):
             (self.control / name).unlink(missing_ok=True)
-        with _open_private(self._configuration) as stream:
-            stream.write(_CONFIGURATION.encode())
+        _write_private(self._configuration, _CONFIGURATION)
         # A detached process must hold none of the caller's files: the output goes to one of ours.
         output = self.control / "supervisord.out"
         with _open_private(output) as stream:
@@ -562,6 +561,12 @@ def _open_private(file: Path) -> BinaryIO:
     """Open a file for writing, empty, that nobody else can look into."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     return open(os.open(file, flags, 0o600), "wb")  # noqa: PTH123  # a Path cannot open a descriptor
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write a file that nobody else can look into."""
+    with _open_private(file) as stream:
+        stream.write(text.encode())
 
 
 def _make_private(directory: Path) -> None:
