@@ -23,7 +23,7 @@ from ._subject import Subject
 from .harness import HarnessError, Target
 from .known_failures import KnownFailure, read_known_failures
 from .outcomes import Level, Outcome, TestInfo, TestResult, Verdict, verdict
-from .suites._base import Suite
+from .suites._base import Suite, UnsupportedHereError
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -356,7 +356,7 @@ class Engine:
             level=str(self.level),
             platform=f"{platform.system()} {platform.machine()}, Python {sys.version.split()[0]}",
             started_at=self.started_at,
-            seconds=time.perf_counter() - self.begun,
+            seconds=round(time.perf_counter() - self.begun, 3),
             counts={str(outcome): counts[str(outcome)] for outcome in Outcome},
             capabilities=capability_verdicts(self.declared, tests) if self.declared else {},
             tests=tests,
@@ -377,6 +377,8 @@ def _classify(
         lacking = item.stash.get(_UNSUPPORTED, None)
         if lacking is not None:
             return Outcome.UNSUPPORTED, lacking
+        if isinstance(error, UnsupportedHereError):
+            return Outcome.UNSUPPORTED, str(error)
         return Outcome.SKIPPED, str(error)
     if isinstance(error, HarnessError):
         return Outcome.ENGINE_ERROR, str(error)

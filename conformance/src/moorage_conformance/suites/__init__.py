@@ -2,18 +2,38 @@
 
 from ._base import OverrideError, Suite
 from .artifacts import ArtifactSuite
+from .capabilities import CapabilitySuite
+from .concurrency import ConcurrencySuite
 from .deployments import DeploymentSuite
+from .idempotency import IdempotencySuite
 from .jobs import JobSuite
+from .lifecycle import LifecycleSuite
 from .logs import DeploymentLogSuite, JobLogSuite
+from .operations import OperationSuite
+from .paging import PagingSuite
+from .plan import PlanSuite
+from .secrecy import SecrecySuite
 from .secrets import SecretSuite
+from .strings import StringSuite
+from .time import TimeSuite
 
 __all__ = [
     "ArtifactSuite",
+    "CapabilitySuite",
+    "ConcurrencySuite",
     "DeploymentLogSuite",
     "DeploymentSuite",
+    "IdempotencySuite",
     "JobLogSuite",
     "JobSuite",
+    "LifecycleSuite",
+    "OperationSuite",
     "OverrideError",
+    "PagingSuite",
+    "PlanSuite",
+    "SecrecySuite",
     "SecretSuite",
+    "StringSuite",
     "Suite",
+    "TimeSuite",
 ]

@@ -19,6 +19,10 @@ class OverrideError(TypeError):
     """A subclass replaces a test of the suite, which would prove nothing."""
 
 
+class UnsupportedHereError(pytest.skip.Exception):
+    """Ends a test as `unsupported`, where no capability says that the provider lacks something."""
+
+
 class Suite:
     """Promises that every provider keeps, as tests.
 

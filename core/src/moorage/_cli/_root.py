@@ -31,6 +31,12 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "completion": Entry("completion", "completion", "Print a shell's completion script."),
     },
     "Tests": {
+        "conformance": Entry(
+            "moorage_conformance._conformance_command",
+            "conformance",
+            "Prove that a provider keeps the promises of moorage.",
+            "moorage-conformance",
+        ),
         "faults": Entry(
             "moorage_conformance._faults_command",
             "faults",

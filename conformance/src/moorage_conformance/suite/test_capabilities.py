@@ -1,0 +1,7 @@
+"""The suite of capabilities."""
+
+from ..suites import CapabilitySuite
+
+
+class TestCapability(CapabilitySuite):
+    """Run by `--moorage-provider`."""

@@ -1,0 +1,7 @@
+"""The suite of operations."""
+
+from ..suites import OperationSuite
+
+
+class TestOperation(OperationSuite):
+    """Run by `--moorage-provider`."""

@@ -1,0 +1,7 @@
+"""The suite of paging."""
+
+from ..suites import PagingSuite
+
+
+class TestPaging(PagingSuite):
+    """Run by `--moorage-provider`."""

@@ -1,0 +1,7 @@
+"""The suite of time."""
+
+from ..suites import TimeSuite
+
+
+class TestTime(TimeSuite):
+    """Run by `--moorage-provider`."""

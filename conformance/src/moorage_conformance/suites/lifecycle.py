@@ -1,0 +1,181 @@
+"""Connections open, close and leave nothing behind."""
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from moorage.errors import InvalidRequestError, MoorageError
+
+from .._connection import Recorder
+from .._metadata import extended, requires
+from .._subject import Subject
+from ._base import Suite, eventually
+
+if TYPE_CHECKING:
+    from moorage import Cloud
+
+_IMPORTED = """\
+import sys
+from moorage._discovery import Plugins
+info = Plugins().info(sys.argv[1])
+heavy = [n for n in ("urllib3", "websocket", "requests", "httpx", "aiohttp", "sqlite3",
+    "moorage.plugin.transport", "grpc", "boto3") if n in sys.modules]
+package = info.open.__module__.partition(".")[0]
+heavy += [n for n in sys.modules if n.startswith(package + ".")
+    and n.rpartition(".")[2] in ("_driver", "_client", "_wire", "_harness")]
+print(" ".join(heavy))
+"""
+
+
+def _look(cloud: "Cloud") -> None:
+    """Ask the provider for something cheap, whatever it can do."""
+    for noun in ("secrets", "artifacts", "deployments", "jobs"):
+        if cloud.supports(f"{noun}.list"):
+            getattr(cloud, noun).list().first()
+            return
+
+
+def _open_files() -> dict[str, str]:
+    found = {}
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found[entry.name] = str(entry.readlink())
+        except OSError:
+            continue
+    return found
+
+
+def _children() -> set[str]:
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    return set(path.read_text().split()) if path.exists() else set()
+
+
+class LifecycleSuite(Suite):
+    """Opening, sharing and closing connections."""
+
+    resource = "lifecycle"
+
+    def test_connect_asks_nothing(self, subject: Subject) -> None:
+        """Connecting makes no driver call."""
+        recorder = Recorder()
+        with subject.connect(recorder=recorder):
+            assert recorder.calls == []
+
+    def test_close_twice(self, subject: Subject) -> None:
+        """Closing twice is no error, also for the driver itself."""
+        cloud = subject.connect()
+        driver = cloud._session.driver  # noqa: SLF001  # beneath the portable layer on purpose
+        _look(cloud)
+        cloud.close()
+        cloud.close()
+        driver.close()
+
+    def test_use_after_close(self, subject: Subject) -> None:
+        """A connection that is closed refuses to be used."""
+        cloud = subject.connect()
+        cloud.close()
+        with pytest.raises(InvalidRequestError):
+            _look(cloud)
+
+    def test_closed_apart(self, subject: Subject) -> None:
+        """Closing one connection leaves others open."""
+        with subject.connect() as one:
+            other = subject.connect()
+            _look(other)
+            other.close()
+            _look(one)
+
+    def test_leaks_nothing(self, subject: Subject) -> None:
+        """Connections that were closed leave no socket, no file, no thread and no process."""
+
+        def use() -> None:
+            with subject.connect() as cloud:
+                _look(cloud)
+
+        use()  # what is loaded once is no leak
+        gc.collect()
+        files, threads, children = len(_open_files()), threading.active_count(), _children()
+        for _ in range(10):
+            use()
+        gc.collect()
+
+        assert eventually(lambda: len(_open_files()) <= files, 5), _open_files()
+        assert eventually(lambda: threading.active_count() <= threads, 5), threading.enumerate()
+        assert _children() <= children
+
+    def test_light_import(self, subject: Subject) -> None:
+        """Describing the provider imports neither its driver nor a transport."""
+        done = subprocess.run(
+            [sys.executable, "-c", _IMPORTED, subject.provider],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == []
+
+    def test_native(self, cloud: "Cloud") -> None:
+        """The provider's own client is there for what is not portable."""
+        assert cloud.native is not None
+
+    @extended
+    def test_fork(self, subject: Subject) -> None:
+        """A forked process can use the connection, and the parent's goes on."""
+        with subject.connect() as cloud:
+            _look(cloud)
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    _look(cloud)
+                    cloud.close()
+                    code = 0
+                finally:
+                    os._exit(code)
+            _, status = os.waitpid(pid, 0)
+            _look(cloud)
+
+        assert os.waitstatus_to_exitcode(status) == 0
+
+    @extended
+    def test_closed_while_used(self, subject: Subject) -> None:
+        """Closing a connection that other threads use makes them end with an error, not hang."""
+        cloud = subject.connect()
+        unexpected: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                for _ in range(1000):
+                    _look(cloud)
+            except MoorageError:
+                pass
+            except BaseException as exc:  # noqa: BLE001  # looked at below
+                unexpected.append(exc)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        cloud.close()
+        for thread in threads:
+            thread.join(60)
+
+        assert not any(thread.is_alive() for thread in threads)
+        assert unexpected == []
+
+    @extended
+    @requires("secrets.list")
+    def test_iterated_after_close(self, subject: Subject) -> None:
+        """A listing that is read after its connection was closed is refused."""
+        cloud = subject.connect()
+        listing = cloud.secrets.list()
+        cloud.close()
+        with pytest.raises(InvalidRequestError):
+            listing.first()

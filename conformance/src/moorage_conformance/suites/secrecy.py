@@ -1,0 +1,180 @@
+"""What is secret is shown nowhere."""
+
+import io
+import logging
+import pickle
+import traceback
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from moorage.errors import AuthenticationError, MoorageError, PermissionDeniedError
+from moorage.plugin import SecretValue
+
+from .._metadata import extended, requires
+from .._subject import PATIENCE_S, Subject
+from ._base import Suite, UnsupportedHereError, submit
+
+if TYPE_CHECKING:
+    from moorage import Artifact, Cloud
+
+
+def _canary() -> str:
+    return f"canary-{uuid.uuid4().hex}"
+
+
+def _shown(value: Any) -> str:
+    """Return all the ways in which a result may be shown or kept."""
+    ways = [repr(value), str(value)]
+    if isinstance(value, BaseException):
+        ways += traceback.format_exception(value)
+        ways.append(repr(vars(value)))
+    try:
+        ways.append(pickle.dumps(value).decode("latin-1"))
+    except Exception:  # noqa: BLE001  # what cannot be pickled shows nothing
+        ways.append("")
+    try:
+        ways.append(msgspec.json.encode(value, enc_hook=str).decode())
+    except Exception:  # noqa: BLE001  # nor what cannot be written as JSON
+        ways.append("")
+    return "\n".join(ways)
+
+
+def _processes_that_show(text: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if text.encode() in path.read_bytes():
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+class SecrecySuite(Suite):
+    """A canary that must not be heard."""
+
+    resource = "secrecy"
+    creates = ("artifact", "job", "secret")
+
+    @requires("secrets.put", "secrets.get", "secrets.list")
+    def test_results(self, subject: Subject, cloud: "Cloud") -> None:
+        """No result of a call on secrets shows a value, however it is printed or kept."""
+        name, canary = subject.run.name("secret"), _canary()
+        results = [
+            cloud.secrets.put(name, {"KEY": canary}),
+            cloud.secrets.get(name),
+            list(cloud.secrets.list()),
+        ]
+
+        assert canary not in "\n".join(map(_shown, results))
+
+    @requires("secrets.put", "secrets.get")
+    def test_logs(self, subject: Subject, caplog: pytest.LogCaptureFixture) -> None:
+        """No line of any Python logger shows a secret's value, at the finest level."""
+        canary = _canary()
+        caplog.set_level(logging.DEBUG)
+        stream = io.StringIO()
+        handler = logging.StreamHandler(stream)
+        logging.getLogger().addHandler(handler)
+        try:
+            with subject.connect() as cloud:
+                name = subject.run.name("secret")
+                cloud.secrets.put(name, {"KEY": canary})
+                cloud.secrets.get(name)
+        finally:
+            logging.getLogger().removeHandler(handler)
+
+        assert canary not in stream.getvalue() + caplog.text
+
+    @requires("secrets.put", "jobs.submit.artifact", "jobs.secrets", "jobs.input", "jobs.get")
+    def test_jobs_and_processes(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
+        """A secret that a job is given stands in no command line and in nothing it reports."""
+        name, canary = subject.run.name("secret"), _canary()
+        cloud.secrets.put(name, {"CANARY": canary})
+        job = submit(subject, probe, "say", input={"count": 3, "tag": "x"}, secrets=[name])
+        seen = set(_processes_that_show(canary))
+        done = cloud.jobs.wait(job, timeout=PATIENCE_S)
+        seen |= set(_processes_that_show(canary))
+        shown = _shown(job) + _shown(done)
+        if cloud.supports("logs.tail.job"):
+            shown += _shown(cloud.logs.tail(done))
+
+        assert canary not in shown
+        assert not seen
+
+    @requires("secrets.put")
+    def test_files(self, subject: Subject, cloud: "Cloud") -> None:
+        """A secret's value stands in no file of the run in clear text."""
+        name, canary = subject.run.name("secret"), _canary()
+        cloud.secrets.put(name, {"KEY": canary})
+        places = [subject.directory, subject.run.ledger.path.parent]
+        holding = [
+            str(path)
+            for place in places
+            for path in place.rglob("*")
+            if path.is_file() and canary.encode() in path.read_bytes()
+        ]
+
+        assert holding == []
+
+    def test_settings(self, subject: Subject, cloud: "Cloud") -> None:
+        """No credential among the settings is shown by the connection, its client or an error."""
+        secrets = _secret_settings(subject)
+        shown = _shown(cloud) + _shown(cloud.native) + _shown(cloud.capabilities)
+        try:
+            cloud.secrets.get(subject.missing("secret"))
+        except MoorageError as exc:
+            shown += _shown(exc)
+
+        assert [name for name, value in secrets.items() if value in shown] == []
+
+    def test_bad_credentials(self, subject: Subject) -> None:
+        """Credentials that are wrong are refused as such, and not shown in the error."""
+        bad = subject.harness.bad_credentials()
+        if bad is None:
+            raise UnsupportedHereError("the provider has no credentials")
+        with (
+            pytest.raises((AuthenticationError, PermissionDeniedError)) as caught,
+            subject.connect(settings=bad) as cloud,
+        ):
+            _read_something(cloud)
+        values = [str(_text(v)) for v in bad.values() if isinstance(v, SecretValue)]
+
+        assert [value for value in values if value in _shown(caught.value)] == []
+
+    @extended
+    @requires("secrets.put")
+    def test_files_are_private(self, subject: Subject) -> None:
+        """What the run keeps on this machine can be read by nobody else."""
+        loose = [
+            str(path)
+            for path in [subject.run.ledger.path]
+            if path.exists() and path.stat().st_mode & 0o077
+        ]
+
+        assert loose == []
+        assert subject.directory.stat().st_mode & 0o077 == 0
+
+
+def _text(value: object) -> object:
+    return value.reveal() if isinstance(value, SecretValue) else value
+
+
+def _secret_settings(subject: Subject) -> dict[str, str]:
+    return {
+        name: value.reveal()
+        for name, value in subject.settings.items()
+        if isinstance(value, SecretValue) and len(value.reveal()) >= 4
+    }
+
+
+def _read_something(cloud: "Cloud") -> None:
+    for noun in ("secrets", "artifacts", "deployments", "jobs"):
+        if cloud.supports(f"{noun}.list"):
+            getattr(cloud, noun).list().first()
+            return
+    pytest.skip("the provider lists nothing that credentials could be tried on")
