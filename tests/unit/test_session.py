@@ -39,6 +39,31 @@ def test_with_statement_closes() -> None:
     assert driver.closed == 1  # type: ignore[attr-defined]  # the in-memory driver counts
 
 
+def test_errors_of_a_provider_show_no_secret() -> None:
+    """A secret that a provider's error quotes is masked, whoever reads the error."""
+    world = World()
+    cloud = open_memory(world)
+    cloud.secrets.put("db", {"PASSWORD": "hunter2"})
+    world.faults["secrets.get"].append(
+        errors.InvalidRequestError("not 'hunter2'", hint="not hunter2", fields={"a": "hunter2"})
+    )
+
+    with pytest.raises(errors.InvalidRequestError) as caught:
+        cloud.secrets.get("db")
+
+    assert (str(caught.value), caught.value.hint) == ("not '***'", "not ***")
+    assert caught.value.fields == {"a": "***"}
+    assert "hunter2" not in repr(caught.value)
+
+
+def test_redact_masks_what_the_connection_has_met() -> None:
+    """Text is masked with the values that went through this connection, and others are left."""
+    cloud = open_memory(World())
+    cloud.secrets.put("db", {"PASSWORD": "hunter2"})
+
+    assert cloud.redact("hunter2 at https://u:p@h/, hunter3") == "*** at https://***@h/, hunter3"
+
+
 def test_forked_process_gets_its_own_driver() -> None:
     """After a fork the child opens a driver of its own and leaves the parent's alone."""
     cloud = open_memory(World())

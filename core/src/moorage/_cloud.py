@@ -79,6 +79,14 @@ class Cloud:
         """
         return bool(self._session.capabilities[name])
 
+    def redact(self, text: str) -> str:
+        """Return a text with every secret masked that this connection has met.
+
+        These are the credentials of its settings, the values that were put or revealed, what the
+        provider and the plugins declare secret, and credentials in URLs.
+        """
+        return self._session.redactor.clean(text)
+
     def resume(self, token: str) -> Operation[Any]:
         """Pick an operation up that this or another process began on this provider.
 

@@ -140,6 +140,7 @@ class Session:
             yield
         except MoorageError as exc:
             code = exc.code
+            self._redact(exc)
             exc.with_context(provider=self.provider, operation=operation, resource=resource)
             raise
         except Exception as exc:
@@ -186,6 +187,16 @@ class Session:
                 provider=self.provider,
                 operation="connect",
             ) from exc
+
+    def _redact(self, error: MoorageError) -> None:
+        """Mask the secrets that a provider's own words may quote."""
+        error.message = self.redactor.clean(error.message)
+        error.args = (error.message,)
+        error.hint = error.hint and self.redactor.clean(error.hint)
+        if isinstance(error, InvalidRequestError):
+            error.fields = {
+                field: self.redactor.clean(problem) for field, problem in error.fields.items()
+            }
 
     def _part(self, part: P | None, noun: str) -> P:
         if part is None:

@@ -100,7 +100,7 @@ class App:
             from .._redaction import clean_url
 
             return clean_url(text)
-        return self._cloud._session.redactor.clean(text)  # noqa: SLF001  # no public way
+        return self._cloud.redact(text)
 
     @property
     def connected(self) -> "Cloud | None":
@@ -111,7 +111,7 @@ class App:
         """Make this the command's connection, which is closed when the command ends."""
         self._cloud = cloud
         if self._listener is not None:
-            self._listener.redactor = cloud._session.redactor  # noqa: SLF001  # no public way
+            self._listener.redact = cloud.redact
 
     @property
     def config(self) -> "Config":

@@ -3,10 +3,10 @@
 import json
 import os
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TextIO
 
-from .._redaction import Redactor
+from .._redaction import clean_url
 from ._failure import UsageFailure
 from ._output import write_talk
 from ._text import visible
@@ -18,7 +18,7 @@ class Listener:
     """Gets the events of moorage from structlog until it is closed.
 
     Attributes:
-        redactor: Masks secrets; one that knows more than the shape of URLs may take its place.
+        redact: Masks secrets; what knows more than the shape of URLs may take its place.
     """
 
     def __init__(self, *, debug: bool, trace: str | None) -> None:
@@ -33,7 +33,7 @@ class Listener:
         """
         import structlog
 
-        self.redactor = Redactor()
+        self.redact: Callable[[str], str] = clean_url
         self._debug = debug
         self._file = _open(trace) if trace is not None else None
         structlog.configure(
@@ -69,7 +69,7 @@ class Listener:
             return {str(key): self._clean(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._clean(item) for item in value]
-        return self.redactor.clean(str(value))
+        return self.redact(str(value))
 
 
 def _open(path: str) -> TextIO:
