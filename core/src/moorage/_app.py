@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ._artifact import ArtifactKind, check_name, check_version, shown
+from ._artifact import ArtifactKind, check_label, check_name, check_version, shown
 from ._ignore import flaw_of_pattern
 from ._portable_path import flaw_of
 from ._toml_keys import KeyPath, line_of
@@ -376,15 +376,19 @@ def _as_named(check: Callable[[str], str]) -> Check:
         try:
             return check(_text(path, value))
         except InvalidRequestError as exc:
-            problem = Problem(
-                path,
-                f"{_dotted(path)}: {exc.message}",
-                exc.hint or "",
-                next(iter(exc.fields.values()), "not usable"),
-            )
-            raise _ProblemError(problem) from exc
+            raise _ProblemError(_problem(path, exc)) from exc
 
     return checked
+
+
+def _problem(path: KeyPath, refusal: InvalidRequestError) -> Problem:
+    """Return what a check of the portable calls refuses, as it is said of a manifest."""
+    return Problem(
+        path,
+        f"{_dotted(path)}: {refusal.message}",
+        refusal.hint or "",
+        next(iter(refusal.fields.values()), "not usable"),
+    )
 
 
 def _kind(path: KeyPath, value: Any) -> ArtifactKind:
@@ -439,8 +443,10 @@ def _labels(path: KeyPath, value: Any) -> dict[str, str]:
         if not isinstance(text, str):
             example = f'{key} = "{text}"' if isinstance(text, int | float) else f'{key} = "..."'
             raise _ProblemError(_wrong_type(inside, text, "a string", example))
-        if not key or not key.isprintable() or not text.isprintable():
-            raise _refuse(inside, text, "is not printable text", "use letters and digits")
+        try:
+            check_label(key, text)
+        except InvalidRequestError as exc:
+            raise _ProblemError(_problem(inside, exc)) from exc
     return dict(value)
 
 

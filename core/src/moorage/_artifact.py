@@ -2,6 +2,7 @@
 
 import enum
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -14,6 +15,8 @@ AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 _VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+-]{0,126}[A-Za-z0-9])?")
+_LABEL_KEY_LIMIT = 63
+_LABEL_LIMIT = 255
 
 
 class ArtifactKind(enum.StrEnum):
@@ -142,6 +145,38 @@ def check_version(version: str) -> str:
             fields={"version": "not a portable version"},
         )
     return version
+
+
+def check_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels if every provider can keep them.
+
+    Raises:
+        InvalidRequestError: It is no mapping, or `check_label` refuses one.
+    """
+    if not isinstance(labels, Mapping):
+        raise InvalidRequestError(
+            f"labels are a mapping of keys to texts, not {type(labels).__name__}",
+            fields={"labels": "not a mapping"},
+        )
+    for key, value in labels.items():
+        check_label(key, value)
+    return dict(labels)
+
+
+def check_label(key: str, value: str) -> None:
+    """Check one label.
+
+    Raises:
+        InvalidRequestError: The key or the value is not short printable text.
+    """
+    for text, longest in ((key, _LABEL_KEY_LIMIT), (value, _LABEL_LIMIT)):
+        if not isinstance(text, str) or not text.isprintable() or len(text) > longest or not key:
+            raise InvalidRequestError(
+                f"the label {shown(key)} cannot be kept by every provider",
+                hint=f"use printable text: keys of 1 to {_LABEL_KEY_LIMIT} characters, values of"
+                f" up to {_LABEL_LIMIT}",
+                fields={f"labels.{shown(key)}": "not short printable text"},
+            )
 
 
 def shown(value: object) -> str:

@@ -14,6 +14,7 @@ from ._artifact import (
     ArtifactKind,
     ArtifactRef,
     ArtifactState,
+    check_labels,
     check_name,
     check_version,
     shown,
@@ -83,6 +84,7 @@ class Artifacts:
         from ._source import Source, open_source
 
         # What the caller gave is refused before the disk is looked at.
+        own_labels = check_labels(labels or {})
         given = _given(version=version, labels=labels, kind=_kind(kind))
         _binding.check(self._session.capabilities, "artifacts.push", given)
         opened = source if isinstance(source, Source) else open_source(source)
@@ -95,8 +97,7 @@ class Artifacts:
         if version is not None:
             check_version(version)
         found = _kind(kind) or _kind_of(opened)
-        merged = {**(app.labels if app else {}), **(labels or {})}
-        check_labels(merged)
+        merged = {**(app.labels if app else {}), **own_labels}
         _binding.check(
             self._session.capabilities,
             "artifacts.push",
@@ -282,24 +283,6 @@ def as_ref(ref: AnyRef) -> ArtifactRef:
         f"{shown(ref)} is not an artifact",
         hint="pass an Artifact, an ArtifactRef or the text name:version",
     )
-
-
-def check_labels(labels: Mapping[str, str]) -> None:
-    """Check labels.
-
-    Raises:
-        InvalidRequestError: A key or a value is not short printable text.
-    """
-    for key, value in labels.items():
-        for text, limit in ((key, 63), (value, 255)):
-            if not isinstance(text, str) or not text.isprintable() or len(text) > limit:
-                raise InvalidRequestError(
-                    f"the label {shown(key)} cannot be kept by every provider",
-                    hint="use printable text: keys up to 63, values up to 255 characters",
-                    fields={f"labels.{shown(key)}": "not short printable text"},
-                )
-        if not key:
-            raise InvalidRequestError("a label needs a key", fields={"labels": "empty key"})
 
 
 def _given(**options: Any) -> dict[str, Any]:

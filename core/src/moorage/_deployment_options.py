@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
-from ._artifact import check_name, shown
-from ._artifacts import check_labels
+from ._artifact import check_labels, check_name, shown
 from ._capability import near
 from ._environment import check_env
 from ._json_value import check_json
@@ -91,8 +90,7 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
             fields={"min_replicas": "above max_replicas"},
         )
     if "labels" in checked:
-        check_labels(checked["labels"])
-        checked["labels"] = dict(checked["labels"])
+        checked["labels"] = check_labels(checked["labels"])
     if "options" in checked:
         checked["options"] = check_json(checked["options"], "options")
     return checked
