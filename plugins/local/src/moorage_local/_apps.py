@@ -1,6 +1,7 @@
 """What an artifact is when it is run: a portable app, or a bento."""
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,8 @@ MANIFEST = "moorage.toml"
 _SERVER = Path(__file__).with_name("_serve.py")
 _BENTO = "bento.yaml"
 _BENTO_REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")
-_BENTO_PYTHON = "env/python/version.txt"
+# The one thing that has to be known before BentoML is there to read it: no reason to bring YAML.
+_BENTO_PYTHON = re.compile(rb"""^ *python_version: *['"]?(\d+\.\d+)""", re.MULTILINE)
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,16 +75,17 @@ def find_app(workdirs: Workdirs, digest: str, what: str) -> App:
             python=manifest.python,
             requirements=manifest.requirements,
         )
-    if workdirs.read(digest, _BENTO) is None:
+    bento = workdirs.read(digest, _BENTO)
+    if bento is None:
         raise InvalidRequestError(
             f"{what} has neither a {MANIFEST} nor a {_BENTO}, so that it cannot be run",
             hint="push a directory with a moorage.toml; `moorage init` writes one",
         )
     requirements = (name for name in _BENTO_REQUIREMENTS if workdirs.read(digest, name) is not None)
-    version = (workdirs.read(digest, _BENTO_PYTHON) or b"").decode("utf-8", "replace").strip()
+    version = _BENTO_PYTHON.search(bento)
     return App(
         digest=digest,
-        python=".".join(version.split(".")[:2]) or None,
+        python=version[1].decode() if version else None,
         requirements=next(requirements, None),
     )
 
