@@ -167,11 +167,13 @@ class Exchange:
 
     async def _forward_request(self, server: Stream, outlet: Outlet) -> None:
         """Forward the request; one that the server does not take to its end is still read."""
-        request, body = self._request, Body("request", self._plan)
+        request = self._request
+        length, chunked = length_of(request), is_chunked(request)
+        framed = chunked or length is not None
+        body = Body("request", self._plan if framed else Plan([]))
         headers: list[tuple[bytes, bytes | None]] = []
         if self._host is not None:
             headers.append((b"Host", self._host))
-        length, chunked = length_of(request), is_chunked(request)
         if length is not None and body.changed and not body.lies:
             headers.append((b"Content-Length", b"%d" % body.length(length)))
         head = self._head
@@ -180,6 +182,8 @@ class Exchange:
         writing = True
         try:
             ending = self._reader.ended()
+            if ending is not None:
+                head += _ending(body, ending, chunked=chunked)
             await outlet.head(head, last=None if ending is None else self._forwarded)
             while ending is None:
                 event, raw = await self._reader.next()

@@ -140,7 +140,7 @@ class Origin:
         if received.size_bytes <= _KEPT_BYTES:
             try:
                 said = json.loads(body)
-            except ValueError:
+            except (ValueError, RecursionError):
                 said = base64.b64encode(body).decode() or None
         return json_reply(
             {

@@ -124,8 +124,8 @@ class Outlet:
         step = max(1, int(self._rate * _STEP_S))
         for start in range(0, len(data), step):
             piece = data[start : start + step]
-            await self._limited(piece, part, last if start + step >= len(data) else None)
             await asyncio.sleep(len(piece) / self._rate)
+            await self._limited(piece, part, last if start + step >= len(data) else None)
 
     async def _limited(self, data: bytes, part: Part, last: Callable[[], None] | None) -> None:
         counting = [n for n, f in enumerate(self._ends) if f.part in {part, "message"}]
