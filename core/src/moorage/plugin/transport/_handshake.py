@@ -18,7 +18,7 @@ from ...errors import ConfigError, DecodeError, MoorageError
 from ._address import Address
 from ._call import Attempt, Call
 from ._channel import Channel
-from ._connection import Headers, Reply, _current
+from ._connection import _current
 from ._exchange import Exchange
 from ._request import Request
 
@@ -38,16 +38,12 @@ class Opened:
         socket: For sending.
         channel: For receiving, and under `socket`.
         received: The first bytes after the handshake.
-        headers: Of the server's answer.
     """
 
-    def __init__(
-        self, socket: websocket.WebSocket, channel: Channel, received: bytes, headers: Headers
-    ) -> None:
+    def __init__(self, socket: websocket.WebSocket, channel: Channel, received: bytes) -> None:
         self.socket = socket
         self.channel = channel
         self.received = received
-        self.headers = headers
 
 
 class Handshake(Call):
@@ -166,8 +162,7 @@ class _UpgradeAttempt(Attempt):
         self._connection = None
         channel = Channel(connection, patience_s=exchange.idle_s)
         client.sock = cast("Any", channel)
-        headers = cast("Headers", handshake.reply.headers)
-        self.opened = Opened(client, channel, received, headers)
+        self.opened = Opened(client, channel, received)
         return _response(handshake.reply, io.BytesIO())
 
 
@@ -269,11 +264,11 @@ class _Reader(io.RawIOBase):
         return cast("int", self._connection.recv_into(buffer))
 
 
-class _UpgradeReply(Reply):
+class _UpgradeReply(http.client.HTTPResponse):
     """The answer to the request for an upgrade."""
 
     def __init__(self, reader: _Reader) -> None:
-        http.client.HTTPResponse.__init__(self, cast("Any", reader), method="GET")
+        super().__init__(cast("Any", reader), method="GET")
 
 
 def _raw(connection: Any) -> Any:
