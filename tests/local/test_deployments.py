@@ -16,7 +16,7 @@ from moorage import DeploymentState, SecretValue, errors
 from moorage.errors import Retry
 from moorage.plugin import DeploymentSpec, OperationState
 
-from ..support.local_cloud import LocalCloud, eventually, kill, local_cloud
+from ..support.local_cloud import LocalCloud, eventually, kill, local_cloud, write_wheel
 
 pytestmark = pytest.mark.slow
 
@@ -622,3 +622,45 @@ def _in_flight(local: LocalCloud) -> int:
         if len(fields) == 8 and str(local.home) in fields[7] and fields[5] == "03":
             found += "/units/" in fields[7]
     return found if agent else 0
+
+
+BENTOML = """
+import http.server, json, os, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps([sys.argv[1:], os.getcwd(), os.environ["TONE"]]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+def main():
+    address = (sys.argv[sys.argv.index("--host") + 1], int(sys.argv[sys.argv.index("--port") + 1]))
+    http.server.HTTPServer(address, Handler).serve_forever()
+"""
+
+
+def test_bento(local: LocalCloud, tmp_path: Path) -> None:
+    """A bento is served by the BentoML that it requires, in its own directory."""
+    bento = tmp_path / "bento"
+    (bento / "env" / "python" / "wheels").mkdir(parents=True)
+    (bento / "bento.yaml").write_text(
+        f"service: service:Hello\nimage:\n  python_version: '{sys.version_info.major}"
+        f".{sys.version_info.minor}'\n"
+    )
+    (bento / "env" / "python" / "requirements.txt").write_text(
+        "--no-index\n--find-links env/python/wheels\nbentoml\n"
+    )
+    write_wheel(bento / "env" / "python" / "wheels", "bentoml", code=BENTOML, script="bentoml:main")
+    artifact = local.cloud.artifacts.push(bento, name="bento")
+    with pytest.raises(errors.InvalidRequestError, match="is a bento"):
+        local.deploy("bento", artifact, replicas=2)
+    deployment = local.deploy("bento", artifact, env={"TONE": "warm"})
+    arguments, cwd, tone = json.loads(local.get("bento", "/anything"))
+
+    assert deployment.state is DeploymentState.READY
+    assert deployment.replicas_ready == 1
+    assert arguments[:4] == ["serve", ".", "--host", "127.0.0.1"]
+    assert (Path(cwd) / "bento.yaml").exists()
+    assert tone == "warm"

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import threading
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +22,7 @@ from moorage_local._environments import (
 )
 from moorage_local._home import Home
 
-from ..support.local_cloud import eventually
+from ..support.local_cloud import eventually, write_wheel
 
 OWN = own_interpreter()
 
@@ -58,26 +57,6 @@ class Bench:
             cancelled=cancelled,
         )
 
-    def wheel(self, name: str, version: str = "1.0") -> None:
-        """Write a wheel with one module that knows its version."""
-        wheels = self.app / "wheels"
-        wheels.mkdir(exist_ok=True)
-        information = f"{name}-{version}.dist-info"
-        with zipfile.ZipFile(wheels / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-            archive.writestr(f"{name}.py", f"version = {version!r}\n")
-            archive.writestr(
-                f"{information}/METADATA",
-                f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-            )
-            archive.writestr(
-                f"{information}/WHEEL",
-                "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-            )
-            archive.writestr(
-                f"{information}/entry_points.txt", f"[console_scripts]\n{name} = {name}:run\n"
-            )
-            archive.writestr(f"{information}/RECORD", "")
-
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
@@ -109,7 +88,8 @@ def test_nothing_required(bench: Bench) -> None:
 @pytest.mark.slow
 def test_requirements(bench: Bench) -> None:
     """Requirements are installed once, with their programs, next to the server."""
-    bench.wheel("tiny")
+    (bench.app / "wheels").mkdir()
+    write_wheel(bench.app / "wheels", "tiny", script="tiny:run")
     offline = "--no-index\n--find-links wheels\n"
     environment = bench.ensure(f"{offline}tiny==1.0\n")
     built = list(bench.lines)
@@ -238,13 +218,17 @@ def test_interpreter_is_found(pythons: Path) -> None:
 
 def test_interpreter_is_not_there(pythons: Path) -> None:
     """A newer Python stands in for one that is missing, and says so; an older one never does."""
-    stand_in, remark = choose_interpreter("3.1")
+    if find_interpreter("3.10") is not None:
+        pytest.skip("this machine has every Python that could be missing")
+    stand_in, remark = choose_interpreter("3.10")
+    older, apology = choose_interpreter("3.8")
     with pytest.raises(BuildError, match=rf"asks for Python 3\.99, .* Python {OWN.version}"):
         choose_interpreter("3.99")
     with pytest.raises(BuildError, match="'tomorrow'"):
         choose_interpreter("tomorrow")
 
-    assert stand_in == OWN
+    assert stand_in == older == OWN
+    assert "3.8 is too old" in apology
     assert f"using the newer Python {OWN.version}" in remark
 
 

@@ -1,9 +1,9 @@
 """A cloud of the local provider for tests: apps to deploy, and looking at what really runs."""
 
-import os
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,6 +182,19 @@ def kill(identity: ProcessIdentity) -> None:
     assert eventually(lambda: not _processes.is_alive(identity))
 
 
-def at_root() -> bool:
-    """Return whether permissions do not hold for us."""
-    return os.geteuid() == 0
+def write_wheel(
+    directory: Path, name: str, *, version: str = "1.0", code: str = "", script: str = ""
+) -> None:
+    """Write a wheel with one module, which can be installed without any network."""
+    information = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": code or f"version = {version!r}\n",
+        f"{information}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{information}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
+        f"{information}/entry_points.txt": f"[console_scripts]\n{name} = {script}\n",
+        f"{information}/RECORD": "",
+    }
+    with zipfile.ZipFile(directory / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)

@@ -35,6 +35,7 @@ Log = Callable[[str], None]
 """Called with each line that a build writes."""
 
 _LAYOUT = 1
+_OLDEST = (3, 10)  # that granian supports
 _COMPLETE = "complete.json"
 _SERVING = "serving"
 _MINOR = re.compile(r"(\d+)\.(\d+)(?:\.\d+)?")
@@ -216,6 +217,10 @@ def choose_interpreter(python: str | None) -> tuple[Interpreter, str]:
     wanted = f"{match[1]}.{match[2]}"
     if own.minor == wanted:
         return own, ""
+    if _numbers(wanted) < _OLDEST:
+        return own, (
+            f"Python {wanted} is too old for the server of apps; using Python {own.version} instead"
+        )
     if (found := find_interpreter(wanted)) is not None:
         return found, ""
     if _numbers(own.minor) > _numbers(wanted):

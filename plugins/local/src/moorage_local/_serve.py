@@ -73,7 +73,8 @@ def serve(arguments: Arguments, interface: str) -> None:
         workers=arguments["workers"],
         blocking_threads=32 if interface == "wsgi" else None,
         websockets=interface == "asgi",
-        log_level=LogLevels.warning,
+        # Of WSGI it only has to say that threads outnumber processors, which is what they are for.
+        log_level=LogLevels.warning if interface == "asgi" else LogLevels.error,
         respawn_failed_workers=True,
         # No time limit for workers to end: the runner has one for all of them together.
     )
