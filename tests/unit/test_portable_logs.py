@@ -179,6 +179,25 @@ def test_polled_follow_without_cursors_overlaps_and_removes_duplicates() -> None
     assert polled(world, since=START) == [r.message for r in written]
 
 
+@pytest.mark.parametrize("without", [(), ("logs.since",)])
+def test_polled_follow_without_cursors_begins_now(without: tuple[str, ...]) -> None:
+    """Where a cloud has no cursors, what was written before the follow is not given."""
+    world = World()
+    written = [record(n, cursor=False) for n in range(20)]
+    calls = [0]
+
+    def page(_target: LogTarget, query: LogQuery) -> LogPage:
+        calls[0] += 1
+        there = written[: 12 if calls[0] < 4 else 20]
+        kept = [r for r in there if query.since is None or (r.timestamp or START) >= query.since]
+        return LogPage(records=tuple(kept[-query.limit :]), finished=calls[0] > 5)
+
+    world.log_page = page
+    follow = open_memory(world, without=without).logs.follow(TARGET)
+
+    assert [r.message for r in follow] == [str(n) for n in range(12, 20)]
+
+
 def test_equal_lines_are_all_given() -> None:
     """Two equal lines at one moment are two records, even when a page brings them again."""
     world = World()
@@ -233,6 +252,45 @@ def test_cut_stream_without_cursors_bridges_the_gap() -> None:
     follow = open_memory(world, streams=True).logs.follow(TARGET)
 
     assert [r.message for r in follow] == list("0123456789")
+
+
+def test_gap_of_many_pages_is_bridged() -> None:
+    """What was written between two streams is read to its end, page after page."""
+    world = World()
+    everything = [record(n, cursor=False) for n in range(10)]
+
+    def forward(_target: LogTarget, query: LogQuery) -> LogPage:
+        start = int(query.after or 0)
+        stop = start + 3
+        return LogPage(
+            records=tuple(everything[start:stop]), cursor=str(stop), more=stop < len(everything)
+        )
+
+    world.log_page = forward
+    world.streams.append(pieces(everything[:1], cut_after=True))
+    world.streams.append(pieces(everything[9:], cut_after=False))
+
+    follow = open_memory(world, streams=True).logs.follow(TARGET)
+
+    assert [r.message for r in follow] == list("0123456789")
+
+
+def test_stream_cut_before_its_first_record_loses_nothing() -> None:
+    """What is written after a stream was opened is given, though it was cut without it."""
+    world = World()
+    clock = FakeClock()
+    opened = clock.now()
+    old, new, last = (
+        LogRecord(message=text, timestamp=opened + timedelta(seconds=seconds))
+        for text, seconds in (("old", -1), ("new", 1), ("last", 2))
+    )
+    world.logs = [old, new]
+    world.streams.append(pieces([], cut_after=True))
+    world.streams.append(pieces([last], cut_after=False))
+
+    follow = open_memory(world, streams=True, clock=clock).logs.follow(TARGET)
+
+    assert [r.message for r in follow] == ["new", "last"]
 
 
 def test_stream_with_since_reads_the_backlog_first() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import cast, final
 
+import msgspec
+
 from . import _binding, _observation
 from ._artifact import shown
 from ._capability import SupportLevel
@@ -168,6 +170,7 @@ class LogFollow(Iterator[LogRecord]):
         self._window = _Window()
         self._cursor: str | None = None
         self._started = False
+        self._opened_at: datetime | None = None
         self._retries = 0
         self._records = self._stream_records() if streams else self._poll_records()
 
@@ -229,6 +232,9 @@ class LogFollow(Iterator[LogRecord]):
             page = self._fetch(LogQuery(limit=1))
             while page.more and page.cursor:
                 page = self._fetch(LogQuery(after=page.cursor, limit=_PAGE))
+            if page.cursor is None:
+                # The next page will overlap with what there is now, which is not to be given.
+                page = self._fetch(LogQuery(limit=_PAGE))
             self._window.add_all(page.records)
             self._started = True
             return LogPage(cursor=page.cursor, finished=page.finished)
@@ -247,7 +253,7 @@ class LogFollow(Iterator[LogRecord]):
         can = bool(self._session.capabilities["logs.since"])
         page = self._fetch(LogQuery(limit=_PAGE, since=since if can else None))
         if page.more or not page.older:
-            return page
+            return msgspec.structs.replace(page, records=_not_older(page.records, since))
         # The newest page came first. The ones before it are kept by their records alone; the
         # window bounds how many can matter on a reconnect, and a first read takes them all.
         earlier = [page]
@@ -259,7 +265,9 @@ class LogFollow(Iterator[LogRecord]):
                 self._fetch(LogQuery(before=token, limit=_PAGE, since=since if can else None))
             )
         records = tuple(record for older in reversed(earlier) for record in older.records)
-        return LogPage(records=records, cursor=page.cursor, finished=page.finished)
+        return LogPage(
+            records=_not_older(records, since), cursor=page.cursor, finished=page.finished
+        )
 
     def _reaches(self, page: LogPage, since: datetime | None) -> bool:
         first = page.records[0].timestamp if page.records else None
@@ -283,7 +291,9 @@ class LogFollow(Iterator[LogRecord]):
             yield from self._backlog(self._since)
         with self._session.call("logs.follow", str(self._target)):
             driver = cast("StreamingLogDriver", self._session.logs)
+            opened_at = self._session.clock.now()
             stream = driver.follow(self._target, self._cursor)
+            self._opened_at = self._opened_at or opened_at
         with self._lock:
             self._stream = stream
         if self._closed.is_set():
@@ -329,11 +339,17 @@ class LogFollow(Iterator[LogRecord]):
             page = self._fetch(LogQuery(after=page.cursor, limit=_PAGE))
 
     def _gap(self) -> Iterator[LogRecord]:
+        """Yield what was written while no stream was open."""
         newest = self._window.newest
-        capability = f"logs.tail.{self._target.kind}"
-        if newest is None or not self._session.capabilities[capability]:
+        since = newest - _OVERLAP if newest is not None else self._opened_at
+        if since is None or not self._session.capabilities[f"logs.tail.{self._target.kind}"]:
             return
-        yield from self._fresh(self._forward_from(newest - _OVERLAP).records)
+        page = self._forward_from(since)
+        while True:
+            yield from self._fresh(_not_older(page.records, since))
+            if not page.more or not page.cursor:
+                break
+            page = self._fetch(LogQuery(after=page.cursor, limit=_PAGE))
         self._window.replay()
 
     def _fresh(self, records: Iterable[LogRecord]) -> Iterator[LogRecord]:
@@ -474,6 +490,13 @@ def _identity(record: LogRecord) -> Hashable:
     if record.cursor is not None:
         return record.cursor
     return (record.timestamp, record.source, record.stream, record.message)
+
+
+def _not_older(records: tuple[LogRecord, ...], since: datetime | None) -> tuple[LogRecord, ...]:
+    """Return the records from a moment on, and those that have none."""
+    if since is None:
+        return records
+    return tuple(r for r in records if r.timestamp is None or r.timestamp >= since)
 
 
 def _once(token: str, seen: set[str]) -> None:
