@@ -10,7 +10,6 @@ import contextlib
 import datetime as dt
 import ipaddress
 import json
-import os
 import socket
 import ssl
 import subprocess
@@ -108,9 +107,9 @@ class _Small(asyncio.Protocol):
             self.transport.write(b"HTTP/1.1 200 OK\r\n" + HEADERS + length + body)
 
 
-async def _serve_small() -> None:
+async def _serve_small(context: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(_Small, "127.0.0.1", 0, backlog=500)
+    server = await loop.create_server(_Small, "127.0.0.1", 0, backlog=500, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
@@ -162,12 +161,11 @@ def _bulk(connection: socket.socket, context: ssl.SSLContext | None) -> None:
 
 
 if __name__ == "__main__":
+    tls = None
+    if len(sys.argv) > 2:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(sys.argv[2], sys.argv[3])
     if sys.argv[1] == "small":
-        asyncio.run(_serve_small())
+        asyncio.run(_serve_small(tls))
     else:
-        tls = None
-        if len(sys.argv) > 2:
-            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            tls.load_cert_chain(sys.argv[2], sys.argv[3])
         _serve_bulk(tls)
-    os._exit(0)

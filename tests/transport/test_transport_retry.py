@@ -236,7 +236,7 @@ def test_any_retry_after(value: str) -> None:
 def test_backoff(attempt: int, seed: int) -> None:
     """Each wait is random below a bound that doubles and has an end."""
     policy = RetryPolicy(backoff_s=0.5, backoff_max_s=8.0)
-    wait = policy.wait_s(attempt, None, random.Random(seed))
+    wait = policy.wait_s(attempt, None, random.Random(seed).uniform)
 
     assert 0 <= wait <= min(8.0, 0.5 * 2 ** (min(attempt, 10) - 1))
 

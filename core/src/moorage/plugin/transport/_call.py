@@ -1,5 +1,6 @@
 """One call: its attempts, the waits between them, and its redirects."""
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -10,9 +11,7 @@ from ..._redaction import MASK, Redactor
 from ...errors import ConfigError, DecodeError, MoorageError, Origin, Retry, UnavailableError
 from ._deadline import Deadline
 from ._exchange import Exchange, SourceFailed
-from ._failure import MAX_BODY_BYTES, Failure, Refine, classify, read_body, to_error
 from ._headers import harmless
-from ._observation import request_finished
 from ._options import HttpOptions
 from ._pools import Pools
 from ._request import Request
@@ -27,13 +26,16 @@ from ._response import (
 from ._retry import RetryBudget, parse_retry_after
 
 if TYPE_CHECKING:
-    import random
-
     from urllib3.response import BaseHTTPResponse
+
+    from ._failure import Refine
 
 R = TypeVar("R")
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MAX_REFUSAL_BYTES = 256 * 1024
+"""How much of the body of a refusal is read; the rest is not worth the wait."""
+
 _SIGNIFICANT = 8  # shorter values of a query are no signature, and would mask half of a text
 _FOLLOWING = frozenset({"GET", "HEAD"})
 
@@ -58,7 +60,7 @@ class Wire:
         options: HttpOptions,
         clock: Clock,
         redactor: Redactor,
-        refine: Refine | None,
+        refine: "Refine | None",
     ) -> None:
         self.pools = pools
         self.options = options
@@ -67,17 +69,7 @@ class Wire:
         self.redactor = redactor
         self.refine = refine
         self.closing = threading.Event()
-        self._chance: random.Random | None = None
         self._exchanges: set[Exchange] = set()
-
-    @property
-    def chance(self) -> "random.Random":
-        """What makes the waits random; made when the first call fails."""
-        if self._chance is None:
-            import random
-
-            self._chance = random.Random()  # noqa: S311  # it spreads load, and guards nothing
-        return self._chance
 
     def begin(self, exchange: Exchange) -> None:
         """Count an attempt among those that `close` ends."""
@@ -174,6 +166,10 @@ class Attempt:
         wire.end(self.exchange)
         if request.cancellation is not None:
             request.cancellation.unwatch(self.exchange.abort)
+        if "structlog" not in sys.modules:
+            return  # nobody listens
+        from ._observation import request_finished
+
         request_finished(
             wire.redactor,
             method=request.method,
@@ -290,6 +286,8 @@ class Call:
 
     def _next_wait_s(self, error: MoorageError, exchange: Exchange) -> float | None:
         """Return the seconds until the next attempt; `None` where there is to be none."""
+        from random import uniform
+
         request, policy = self._request, self._wire.options.retry
         if exchange.aborted:
             return None
@@ -300,7 +298,7 @@ class Call:
         if self._failed >= policy.attempts:
             return None
         asked = self._retry_after_s or 0.0
-        wait_s = policy.wait_s(self._failed, asked, self._wire.chance)
+        wait_s = policy.wait_s(self._failed, asked, uniform)
         if asked > policy.retry_after_max_s or wait_s >= self._deadline.remaining():
             return None
         if not self._wire.budget.take():
@@ -310,8 +308,10 @@ class Call:
 
     def _refusal(self, raw: "BaseHTTPResponse") -> MoorageError:
         """Return the error that a reply's status and body stand for."""
+        from ._failure import Failure, classify, read_body, to_error
+
         request, wire = self._request, self._wire
-        said = read_start(raw, MAX_BODY_BYTES)
+        said = read_start(raw, MAX_REFUSAL_BYTES)
         self._retry_after_s = parse_retry_after(raw.headers.get("retry-after"), wire.clock)
         failure = classify(
             Failure(
@@ -370,7 +370,7 @@ class Call:
                 retry=Retry.NEVER,
                 origin=Origin.PROVIDER,
             )
-        read_start(raw, MAX_BODY_BYTES)  # so that the connection can be used again
+        read_start(raw, MAX_REFUSAL_BYTES)  # so that the connection can be used again
         here = request.address
         try:
             address = here.joined(location)

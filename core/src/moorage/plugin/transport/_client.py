@@ -13,10 +13,7 @@ from .._driver import Progress
 from ._address import Address, SignedUrl
 from ._auth import Auth, Credentials
 from ._call import Call, Wire
-from ._cancellation import Cancellation
 from ._deadline import Deadline, check_seconds
-from ._download import Download, Downloaded
-from ._failure import Refine
 from ._options import HttpOptions
 from ._pools import Pools
 from ._query import Query, QueryStyle
@@ -25,6 +22,10 @@ from ._response import Response, ResponseStream, decode, empty_error, read_limit
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
+
+    from ._cancellation import Cancellation
+    from ._download import Downloaded
+    from ._failure import Refine
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -69,7 +70,7 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         options: HttpOptions | None = None,
         query_style: QueryStyle | None = None,
-        refine: Refine | None = None,
+        refine: "Refine | None" = None,
         user_agent: str = "moorage",
         clock: Clock | None = None,
         redactor: Redactor | None = None,
@@ -268,8 +269,8 @@ class HttpClient:
         query: Query | None = None,
         progress: Progress | None = None,
         timeout: float | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Downloaded:
+        cancellation: "Cancellation | None" = None,
+    ) -> "Downloaded":
         """Download to a file, which is made or replaced once all of it is there and right.
 
         A lost connection is resumed where the server can tell that the object is still the same
@@ -292,6 +293,8 @@ class HttpClient:
             InvalidRequestError: The file cannot be written.
             MoorageError: As for `send`.
         """
+        from ._download import Download
+
         check_seconds("timeout", timeout)
 
         def open_(

@@ -7,7 +7,6 @@ up in urllib3's log and in its errors, where a signature must not be.
 """
 
 import email.parser
-import email.policy
 import http.client
 import io
 import socket
@@ -180,8 +179,8 @@ class Headers(http.client.HTTPMessage):
             message takes as long as parsing it.
     """
 
-    def __init__(self, policy: email.policy.Policy = email.policy.compat32) -> None:
-        super().__init__(policy)
+    def __init__(self, *options: Any, **more: Any) -> None:
+        super().__init__(*options, **more)
         self.framing: dict[str, str] = {}
 
 

@@ -115,7 +115,7 @@ class Download:
 
     def _fill(self, file: "PartialFile") -> None:
         """Fetch until everything is there, going on where a connection was lost."""
-        import random
+        from random import uniform
 
         furthest = failures = 0
         while True:
@@ -126,7 +126,7 @@ class Download:
                 furthest = max(furthest, self._done)
                 if error.retry is not Retry.SAFE:
                     raise
-                wait_s = self._retry.wait_s(failures, None, random)
+                wait_s = self._retry.wait_s(failures, None, uniform)
                 if failures >= self._retry.attempts or wait_s >= self._deadline.remaining():
                     error.retry = Retry.EXHAUSTED
                     raise

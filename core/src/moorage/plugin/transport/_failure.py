@@ -23,11 +23,8 @@ from ...errors import (
     UnavailableError,
     UnsupportedError,
 )
+from ._response import MAX_TEXT, one_line
 
-MAX_BODY_BYTES = 256 * 1024
-"""How much of a refusal is read; the rest is not worth the wait."""
-
-_MAX_TEXT = 500
 _MAX_FIELDS = 100
 _MAX_DEPTH = 6
 
@@ -90,7 +87,6 @@ _NOT_FIELDS = frozenset(
 )
 
 _WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,100}")
-_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -267,17 +263,11 @@ def fields_of(body: Any) -> Iterator[tuple[str, str]]:
         yield path, one_line(text)
 
 
-def one_line(text: str) -> str:
-    """Return a text without line breaks and control characters, and not too long."""
-    text = _BLANKS.sub(" ", text[: 4 * _MAX_TEXT]).strip()
-    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
-
-
 def _markup_text(text: str) -> str:
-    start = text.lstrip()[:_MAX_TEXT].lower()
+    start = text.lstrip()[:MAX_TEXT].lower()
     if not start.startswith("<"):
         return text
-    title = _TITLE.search(text[: 8 * _MAX_TEXT])
+    title = _TITLE.search(text[: 8 * MAX_TEXT])
     if "<html" in start or title:
         return f"an HTML page, {title.group(1).strip()!r}" if title else "an HTML page"
     return _element("Message", text) or text
@@ -285,7 +275,7 @@ def _markup_text(text: str) -> str:
 
 def _element(name: str, text: str) -> str:
     """Return what an element of an XML body says, as object stores answer."""
-    found = re.search(rf"<{name}>([^<]*)</{name}>", text[: 8 * _MAX_TEXT])
+    found = re.search(rf"<{name}>([^<]*)</{name}>", text[: 8 * MAX_TEXT])
     return found.group(1) if found else ""
 
 

@@ -191,7 +191,7 @@ class _Upload:
         return Part(number=number, etag=etag, size_bytes=size)
 
     def _put(self, number: int, piece: "_Piece") -> str:
-        import random
+        from random import uniform
 
         for attempt in range(1, self._retry.attempts + 1):
             if self._ending.cancelled:
@@ -205,7 +205,7 @@ class _Upload:
                 passing = exc.retry is not Retry.NEVER or isinstance(exc, PermissionDeniedError)
                 if not passing or attempt == self._retry.attempts or self._ending.cancelled:
                     raise
-                wait_s = self._retry.wait_s(attempt, getattr(exc, "retry_after_s", None), random)
+                wait_s = self._retry.wait_s(attempt, getattr(exc, "retry_after_s", None), uniform)
                 self._clock.wait(wait_s, self._ending.event)
             except BaseException:
                 counted.take_back()

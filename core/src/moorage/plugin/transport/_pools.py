@@ -1,15 +1,17 @@
 """The connections of one client."""
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
 from ._address import Origin
 from ._options import HttpOptions
-from ._proxy import Proxy, environment_proxy, parse_proxy
 from ._tls import tls_context
 
 if TYPE_CHECKING:
     import urllib3
+
+    from ._proxy import Proxy
 
 
 class Pools:
@@ -28,6 +30,8 @@ class Pools:
         self.closed = False
         if options.proxy is not None:
             url = options.proxy if isinstance(options.proxy, str) else options.proxy.reveal()
+            from ._proxy import parse_proxy
+
             self._proxy = parse_proxy(url, "the setting 'proxy'")
 
     def pool(self, origin: Origin) -> "tuple[urllib3.HTTPConnectionPool, bool]":
@@ -41,7 +45,9 @@ class Pools:
 
     def _made(self, origin: Origin) -> "tuple[urllib3.HTTPConnectionPool, bool]":
         proxy = self._proxy
-        if proxy is None and self._options.environment_proxies:
+        if proxy is None and self._options.environment_proxies and _named_by_environment():
+            from ._proxy import environment_proxy
+
             proxy = environment_proxy(origin)
         with self._lock:
             manager = self._manager(proxy)
@@ -54,7 +60,7 @@ class Pools:
                 self._pools[origin] = found
             return found
 
-    def _manager(self, proxy: Proxy | None) -> "urllib3.PoolManager":
+    def _manager(self, proxy: "Proxy | None") -> "urllib3.PoolManager":
         key = None if proxy is None else proxy.origin
         if key not in self._managers:
             from ._connection import pool_manager
@@ -80,3 +86,7 @@ class Pools:
             pool.close()
         for manager in self._managers.values():
             manager.clear()
+
+
+def _named_by_environment() -> bool:
+    return any(name.lower().endswith("_proxy") for name in os.environ)

@@ -1,7 +1,7 @@
 """One request, checked and ready to be sent."""
 
 from collections.abc import Container, Mapping
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -10,13 +10,15 @@ from ...errors import InvalidRequestError
 from .._driver import Progress
 from ._address import Address, Origin, SignedUrl
 from ._auth import Credentials
-from ._cancellation import Cancellation
 from ._content import BytesContent, Content, Data, ReportedContent, content_of
 from ._deadline import check_seconds
 from ._headers import check_headers, merged
 from ._options import HttpOptions
 from ._path import path_template
 from ._query import Query, QueryStyle, render_query
+
+if TYPE_CHECKING:
+    from ._cancellation import Cancellation
 
 SUCCESS: Container[int] = range(200, 300)
 """What counts as success where a call does not say it more precisely."""
@@ -58,7 +60,7 @@ class RequestOptions(TypedDict, total=False):
     progress: Progress
     """To be told how much of the body was sent; it begins anew with each attempt."""
 
-    cancellation: Cancellation
+    cancellation: "Cancellation"
     """Ends the call from another thread."""
 
 
@@ -103,7 +105,7 @@ class Request:
         success: Container[int],
         repeatable: bool,
         timeout: float | None,
-        cancellation: Cancellation | None,
+        cancellation: "Cancellation | None",
     ) -> None:
         self.method = method
         self.address = address
@@ -183,7 +185,7 @@ class RequestMaker:
         repeatable: bool | None = None,
         timeout: float | UnsetType | None = UNSET,
         progress: Progress | None = None,
-        cancellation: Cancellation | None = None,
+        cancellation: "Cancellation | None" = None,
     ) -> Request:
         """Return the request; `RequestOptions` describes the keywords.
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -11,7 +12,6 @@ import msgspec
 
 from ..._redaction import Redactor
 from ...errors import DecodeError, MoorageError
-from ._failure import one_line
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -28,7 +28,11 @@ REQUEST_ID_HEADERS = (
 )
 TRACE_ID_HEADERS = ("x-trace-id", "traceparent", "x-amzn-trace-id", "x-b3-traceid")
 
+MAX_TEXT = 500
+"""What a server says is cut to this length where it is shown."""
+
 _MAX_ID = 200
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 class Response(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -252,6 +256,12 @@ def first_of(headers: Mapping[str, str], names: tuple[str, ...]) -> str | None:
         if value:
             return one_line(value)[:_MAX_ID]
     return None
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks and control characters, and not too long."""
+    text = _BLANKS.sub(" ", text[: 4 * MAX_TEXT]).strip()
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def _not_json(body: bytes, headers: Mapping[str, str]) -> str:

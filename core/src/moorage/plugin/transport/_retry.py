@@ -1,24 +1,13 @@
 """When a failed attempt is made again."""
 
 import threading
+from collections.abc import Callable
 from datetime import UTC
-from typing import Protocol
 
 import msgspec
 
 from ..._clock import Clock
 from ...errors import InvalidRequestError
-
-
-class Chance(Protocol):
-    """What makes waits random: the `random` module, or an object of it."""
-
-    def uniform(self, a: float, b: float) -> float:
-        """Return a number between the two."""
-
-
-RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Answers after which the same request may well succeed."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,10 +41,18 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         if min(self.backoff_s, self.backoff_max_s, self.retry_after_max_s) < 0:
             raise InvalidRequestError("a wait cannot be negative")
 
-    def wait_s(self, attempt: int, retry_after_s: float | None, chance: Chance) -> float:
-        """Return the seconds to wait after the given failed attempt; the first one is 1."""
+    def wait_s(
+        self,
+        attempt: int,
+        retry_after_s: float | None,
+        uniform: Callable[[float, float], float],
+    ) -> float:
+        """Return the seconds to wait after the given failed attempt; the first one is 1.
+
+        `uniform` is that of the `random` module, which is loaded where something has failed.
+        """
         longest = min(self.backoff_max_s, self.backoff_s * 2.0 ** min(attempt - 1, 32))
-        return (retry_after_s or 0.0) + chance.uniform(0.0, longest)
+        return (retry_after_s or 0.0) + uniform(0.0, longest)
 
 
 class RetryBudget:
