@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+from _pytest.outcomes import Skipped  # `pytest.skip.Exception`, which has no static type
 
 from .._subject import PATIENCE_S, Subject
 from ..outcomes import Level
@@ -19,7 +20,7 @@ class OverrideError(TypeError):
     """A subclass replaces a test of the suite, which would prove nothing."""
 
 
-class UnsupportedHereError(pytest.skip.Exception):
+class UnsupportedHereError(Skipped):
     """Ends a test as `unsupported`, where no capability says that the provider lacks something."""
 
 

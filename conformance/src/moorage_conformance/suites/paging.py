@@ -40,20 +40,20 @@ class PagingSuite(Suite):
 
         assert [artifact.version for artifact in cloud.artifacts.list(name)] == versions[::-1]
 
-    @requires("artifacts.push", "artifacts.list", "artifacts.kind.data", "artifacts.delete")
-    def test_deleted_between_pages(
+    @requires("artifacts.push", "artifacts.list", "artifacts.kind.data")
+    def test_moved_between_pages(
         self, subject: Subject, cloud: "Cloud", new_data: "Callable[..., Artifact]"
     ) -> None:
-        """What stays is listed once, also if others are deleted while the listing is read."""
+        """What moves to the next page while the listing is read is listed once."""
         name = subject.run.name("artifact")
         made = [new_data(str(n).encode(), name=name) for n in range(_COUNT)]
         pages = cloud.artifacts.list(name).pages()
         seen = [artifact.version for artifact in next(pages)]
-        cloud.artifacts.delete(made[-1])
+        new_data(b"one more", name=name)
         seen += [artifact.version for page in pages for artifact in page]
 
-        assert sorted(set(seen)) == sorted(seen)
-        assert set(seen) >= {artifact.version for artifact in made[:-1]}
+        assert len(set(seen)) == len(seen)
+        assert set(seen) >= {artifact.version for artifact in made}
 
     @requires("secrets.put", "secrets.list")
     def test_empty_token_ends(self, subject: Subject) -> None:
