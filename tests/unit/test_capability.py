@@ -19,7 +19,7 @@ RESOURCES = {
     "secrets": Secrets,
 }
 # Not calls of the portable API: one is the back door of `resume`, one the handle behind `wait`.
-INTERNAL = {"deployments.resume", "jobs.operation"}
+INTERNAL = {"deployments.operation", "deployments.resume", "jobs.operation"}
 NONE = Support(SupportLevel.UNSUPPORTED, "it has none")
 
 

@@ -131,6 +131,19 @@ def test_short_outage_is_survived() -> None:
     assert open_memory(world).deployments.deploy("iris", "iris:1").result().state == "ready"
 
 
+def test_wait_slows_down_as_the_provider_asks() -> None:
+    """A rate limit during a wait is waited out for as long as the provider says."""
+    world = World()
+    clock = FakeClock()
+    operation = open_memory(world, clock=clock).deployments.deploy("iris", "iris:1")
+    world.faults["deployments.advance"].extend(
+        errors.RateLimitedError("slower", retry_after_s=50.0) for _ in range(2)
+    )
+
+    assert operation.result(timeout=600).name == "iris"
+    assert clock.waits == [50.0, 50.0]
+
+
 def test_long_outage_ends_the_wait() -> None:
     """A provider that stays away for a minute ends the wait with its own error."""
     world = World()
@@ -238,6 +251,9 @@ def test_foreign_tokens_are_refused(field: str) -> None:
         {"native": {"name": 3}},
         {"kind": "deployments.explode"},
         {"resource": "artifact/x"},
+        {"resource": "deployment/../x"},
+        {"kind": "deployments.wait"},
+        {"kind": "deployments.wait", "native": {"until": "failed"}},
         {"surprise": 1},
     ],
 )
@@ -246,7 +262,7 @@ def test_damaged_tokens_are_refused(damage: dict[str, object]) -> None:
     cloud = open_memory(World())
     parts = json.loads(cloud.deployments.deploy("iris", "iris:1").token)
 
-    with pytest.raises(errors.InvalidRequestError, match="operation"):
+    with pytest.raises(errors.InvalidRequestError, match=r"operation|wait for the state|name of"):
         cloud.resume(json.dumps({**parts, **damage}))
 
 

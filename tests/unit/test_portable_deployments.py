@@ -293,6 +293,15 @@ def test_names_are_portable_or_refused(name: str) -> None:
         assert not set(name) & set("/\\ :?#%")
 
 
+def test_a_deployment_stands_for_its_name() -> None:
+    """Whatever takes the name of a deployment that exists takes the deployment itself."""
+    cloud = open_memory(World())
+    deployment = cloud.deployments.deploy("iris", "iris:1").result()
+
+    assert cloud.deployments.get(deployment) == deployment
+    assert cloud.deployments.update(deployment, env={"A": "1"}).result().spec.env == {"A": "1"}
+
+
 def test_start_and_stop() -> None:
     """Stopping and starting go through and end in their states."""
     cloud = open_memory(World())

@@ -123,7 +123,7 @@ class Deployments:
 
     def update(
         self,
-        name: str,
+        name: AnyDeployment,
         *,
         artifact: AnyRef | None = None,
         **changes: Unpack[SpecOptions],
@@ -142,7 +142,7 @@ class Deployments:
             NotFoundError: There is no such deployment.
             UnsupportedError: The provider lacks one of the options, or does not tell what is set.
         """
-        check_name(name, "deployment")
+        name = _name(name)
         checked = check_options(changes)
         _binding.check(self._session.capabilities, "deployments.update", checked)
         if artifact is not None:
@@ -161,15 +161,14 @@ class Deployments:
 
         return self._settle_races("deployments.update", name, changed, None)
 
-    def get(self, name: str) -> Deployment:
+    def get(self, name: AnyDeployment) -> Deployment:
         """Return one deployment.
 
         Raises:
             NotFoundError: There is none.
         """
         _binding.check(self._session.capabilities, "deployments.get", {})
-        check_name(name, "deployment")
-        return self._get("deployments.get", name)
+        return self._get("deployments.get", _name(name))
 
     def list(self) -> Listing[Deployment]:
         """Return the deployments, fetched as they are iterated."""
@@ -276,7 +275,8 @@ class Deployments:
 
         Args:
             name: Which.
-            until: `ready`, `stopped` or `terminated`; one that is gone counts as terminated.
+            until: `ready`, `stopped` or `terminated`; one that is gone counts as terminated, and
+                there is then nothing to return.
             timeout: Seconds; `None` waits as long as it takes.
 
         Raises:
@@ -284,6 +284,12 @@ class Deployments:
             OperationFailedError: It came to an end that never leads there.
             TimedOutError: It is still on its way.
         """
+        return self.operation(name, until=until).result(timeout=timeout)
+
+    def operation(
+        self, name: AnyDeployment, *, until: DeploymentState | str = DeploymentState.READY
+    ) -> Operation[Deployment]:
+        """Return the wait for a state as an operation, to look at or to resume elsewhere."""
         _binding.check(self._session.capabilities, "deployments.wait", {})
         name = _name(name)
         if until not in tuple(_HOPELESS):
@@ -293,7 +299,7 @@ class Deployments:
                 fields={"until": "not a state to wait for"},
             )
         target = DeploymentState(until)
-        operation: Operation[Deployment] = Operation(
+        return Operation(
             self._session,
             kind="deployments.wait",
             target=f"deployment/{name}",
@@ -301,7 +307,6 @@ class Deployments:
             poll=self._poll_state(name, target),
             missing="done" if target is DeploymentState.TERMINATED else "fail",
         )
-        return operation.result(timeout=timeout)
 
     def call(
         self,
@@ -344,18 +349,10 @@ class Deployments:
     def resume(self, kind: str, name: str, native: Mapping[str, str]) -> Operation[Deployment]:
         """Return the operation of a call that another process began; `moorage.resume` is easier."""
         if kind == "deployments.wait":
-            target = DeploymentState(native["until"])
-            return Operation(
-                self._session,
-                kind=kind,
-                target=f"deployment/{name}",
-                step=Step[Deployment](state=_RUNNING, native=dict(native)),
-                poll=self._poll_state(name, target),
-                missing="done" if target is DeploymentState.TERMINATED else "fail",
-            )
+            return self.operation(name, until=native.get("until", ""))
         if kind not in _TARGETS:
             raise InvalidRequestError(f"there is no operation {shown(kind)}")
-        return self._operation(kind, name, Step(state=_RUNNING, native=dict(native)))
+        return self._operation(kind, _name(name), Step(state=_RUNNING, native=dict(native)))
 
     def _begin(
         self,

@@ -197,20 +197,24 @@ class Operation(Generic[T]):
         wait_s = _FIRST_WAIT_S
         outage_since: float | None = None
         while self.state is OperationState.RUNNING:
+            asked_s = 0.0
             try:
                 self._look()
                 outage_since = None
             except MoorageError as exc:
                 if exc.retry not in {Retry.SAFE, Retry.EXHAUSTED}:
                     raise
-                outage_since = outage_since or clock.monotonic()
+                if outage_since is None:
+                    outage_since = clock.monotonic()
                 if clock.monotonic() - outage_since >= _OUTAGE_S:
                     raise
+                asked_s = getattr(exc, "retry_after_s", None) or 0.0
             if progress is not None:
                 progress(self)
             if self.state is not OperationState.RUNNING:
                 break
             pause = self._step.wait_s if self._step.wait_s is not None else wait_s
+            pause = max(pause, asked_s)
             wait_s = min(wait_s * _GROWTH, _LONGEST_WAIT_S)
             if deadline is not None:
                 left = deadline - clock.monotonic()

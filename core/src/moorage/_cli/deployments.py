@@ -98,8 +98,22 @@ def deploy(
     options, use `moorage deployments update`.
     """
     spec = _spec(options)
+    if is_path(artifact):  # before it is pushed: what is refused is to leave nothing behind
+        _check(app, name, spec)
     operation = app.cloud.deployments.deploy(name, stored(app, artifact), **spec)
     finish(app, operation, DEPLOYMENT, wait=wait, timeout=timeout)
+
+
+def _check(app: App, name: str, spec: dict[str, Any]) -> None:
+    """Refuse what can be refused without asking the provider."""
+    from .. import _binding
+    from .._artifact import check_name
+    from .._deployment_options import check_options, given_options
+
+    check_name(name, "deployment")
+    given = given_options(spec)
+    _binding.check(app.cloud.capabilities, "deployments.deploy", given)
+    check_options(given)
 
 
 @command("plan", examples=("moorage plan iris iris:1.3 --replicas 2",))
@@ -276,9 +290,5 @@ def promote(app: App, name: str, *, to: str, wait: bool, timeout: float) -> None
 @pass_app
 def wait_(app: App, name: str, *, until: str, timeout: float) -> None:
     """Wait until deployment NAME has reached a state, and show it."""
-    with app.progress.waiting(f"deployment/{name}"):
-        deployment = app.cloud.deployments.wait(name, until=until, timeout=timeout)
-    if deployment is None:
-        app.out.deleted("deployment", name)
-    else:
-        app.out.record(deployment, DEPLOYMENT)
+    operation = app.cloud.deployments.operation(name, until=until)
+    finish(app, operation, DEPLOYMENT, wait=True, timeout=timeout)
