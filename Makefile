@@ -10,6 +10,8 @@ unexport PYTHONHOME
 unexport PYTHONPATH
 
 BIN := .venv/bin
+# A file's tests stay together, since they share what they start.
+PARALLEL ?= --numprocesses=auto --dist=loadfile
 ifdef PYTHON
 export PYTHON
 else
@@ -20,7 +22,8 @@ endif
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo 'Variables: PYTHON=/path/to/python3 (3.11 or newer), ARGS="..." for demo, test and bench.'
+	@echo 'Variables: PYTHON=/path/to/python3 (3.11 or newer), ARGS="..." for demo, test and bench,'
+	@echo 'PARALLEL= to run the tests one after the other.'
 
 .PHONY: demo
 demo: environment ## Run the main job on your own machine: push, deploy, call, job, secret, update
@@ -28,7 +31,7 @@ demo: environment ## Run the main job on your own machine: push, deploy, call, j
 
 .PHONY: test
 test: environment ## Run the tests; ARGS="tests/unit -k name" chooses some
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 .PHONY: check
 check: environment ## Check format, lint, types, docs and the lock
