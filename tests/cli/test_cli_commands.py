@@ -50,6 +50,27 @@ def test_deploy_of_a_path_pushes_it(cli: Cli, harbor: World, tmp_path: Path) -> 
     assert by_path.data["artifact"]["name"] == "web"
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("deploy", "Bad Name", "./web"), ExitCode.USAGE),
+        (("deploy", "web", "./web", "--replicas", "0"), ExitCode.USAGE),
+        (("deploy", "web", "./web", "--env", "1A=x"), ExitCode.USAGE),
+        (("jobs", "submit", "./web", "Bad Name"), ExitCode.USAGE),
+    ],
+)
+def test_path_is_not_pushed_for_what_is_refused(
+    cli: Cli, harbor: World, words: tuple[str, ...], code: ExitCode
+) -> None:
+    """Words that are wrong are refused before the path among them is pushed."""
+    cli("init", "web")
+
+    refused = cli(*words)
+
+    assert refused.code == code
+    assert not harbor.requests["artifacts.push"]
+
+
 def test_several_artifacts_are_deleted(
     cli: Cli, harbor: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from ._group import group, pass_app
 from ._operation import wait_for
 from ._output import View
 from ._parameters import Duration, Pair, mapping, read_json
-from ._source import stored
+from ._source import is_path, stored
 
 JOB = View(
     "id",
@@ -92,6 +92,10 @@ def submit(
     one that fails makes the command fail.
     """
     value = None if input_ is None else read_json(input_, "--input")
+    if is_path(artifact):  # before it is pushed: what is refused is to leave nothing behind
+        from .._artifact import check_name
+
+        check_name(entrypoint, "entry point")
     job = app.cloud.jobs.submit(
         artifact if artifact.startswith("deployment/") else stored(app, artifact),
         entrypoint,
