@@ -1,5 +1,7 @@
 """Deployments: the rules that hold on every provider."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -362,7 +364,8 @@ def test_call_passes_the_request_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["predict", "", "//evil.example/x", "/a b", "/a\r\nHost: x", "/ü", "http://x/", "/#f"]
+    "path",
+    ["predict", "", "//evil.example/x", "/a b", "/a\r\nHost: x", "/ü", "http://x/", "/#f", "/#"],
 )
 def test_call_refuses_paths_that_lead_elsewhere(path: str) -> None:
     """A path that could reach something else is refused before any request."""
@@ -385,6 +388,25 @@ def test_call_refuses_illegal_headers_without_quoting_them() -> None:
 
     assert "Authorization" in str(caught.value)
     assert "hunter2" not in f"{caught.value} {caught.value.hint} {caught.value.fields}"
+    assert not world.requests
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"data": 5},
+        {"data": "\udcff"},
+        {"data": b"x", "json": 1},
+        {"data": b"x", "content_type": "text/csv", "headers": {"Content-Type": "text/plain"}},
+    ],
+)
+def test_call_refuses_bodies_that_nobody_means(options: dict[str, Any]) -> None:
+    """A body that is neither bytes nor text, or is described twice, is refused unsent."""
+    world = World()
+
+    with pytest.raises(errors.InvalidRequestError):
+        open_memory(world).deployments.call("iris", "POST", "/", **options)
+
     assert not world.requests
 
 

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
 from ._artifact import shown
 from ._deployment import CallRequest
+from ._environment import is_text
 from ._json_value import check_json
 from ._operations import check_timeout
 from .errors import InvalidRequestError
@@ -46,7 +46,7 @@ def call_request(  # the arguments of `call`, one by one
         or not path.isprintable()
         or " " in path
         or not path.isascii()
-        or urlsplit(path).fragment
+        or "#" in path
     ):
         raise InvalidRequestError(
             f"{shown(path)} is not a path of the deployment",
@@ -54,41 +54,54 @@ def call_request(  # the arguments of `call`, one by one
             fields={"path": "not a path"},
         )
     check_timeout(timeout)
-    body: bytes | None = None
-    default_type = ""
-    lines: list[tuple[str, str]] = []
-    if json is not UNSET:
-        if data is not None:
-            raise InvalidRequestError("pass json or data, not both", fields={"data": "with json"})
-        body = msgspec.json.encode(check_json(json, "json"))
-        default_type = "application/json"
-    elif isinstance(data, str):
-        body, default_type = data.encode(), "text/plain; charset=utf-8"
-    elif data is not None:
-        body, default_type = bytes(data), "application/octet-stream"
-    for name, value in (headers or {}).items():
-        if (
-            not isinstance(name, str)
-            or not isinstance(value, str)
-            or not _HEADER_NAME.fullmatch(name)
-            or not _HEADER_VALUE.fullmatch(value)
-        ):
-            # The value may be a credential, so that the message leaves it out.
-            raise InvalidRequestError(
-                f"the header {shown(name)} cannot be sent",
-                hint="a header has no line ends and no characters beyond Latin-1",
-                fields={"headers": shown(name)},
-            )
-        lines.append((name, value))
-    named = {name.lower() for name, _ in lines}
+    body, body_type = _body(json, data)
+    lines = [_header(name, value) for name, value in (headers or {}).items()]
+    names = {name.lower() for name, _ in lines}
     if content_type is not None:
-        if not _HEADER_VALUE.fullmatch(content_type):
+        if "content-type" in names:
             raise InvalidRequestError(
-                "the content type cannot be sent", fields={"content_type": "not a header value"}
+                "the content type is given twice, as an argument and as a header",
+                fields={"content_type": "with a header"},
             )
-        lines.append(("content-type", content_type))
-    elif body is not None and "content-type" not in named:
-        lines.append(("content-type", default_type))
+        lines.append(_header("content-type", content_type))
+    elif body is not None and "content-type" not in names:
+        lines.append(("content-type", body_type))
     return CallRequest(
         method=method.upper(), path=path, headers=tuple(lines), body=body, timeout=timeout
     )
+
+
+def _body(json: Any, data: bytes | str | None) -> tuple[bytes | None, str]:
+    """Return the body and what it is unless the caller says otherwise."""
+    if json is not UNSET:
+        if data is not None:
+            raise InvalidRequestError("pass json or data, not both", fields={"data": "with json"})
+        return msgspec.json.encode(check_json(json, "json")), "application/json"
+    if data is None:
+        return None, ""
+    if isinstance(data, str) and is_text(data):
+        return data.encode(), "text/plain; charset=utf-8"
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data), "application/octet-stream"
+    # `bytes` would make that many NUL bytes of a number.
+    raise InvalidRequestError(
+        f"data is bytes or UTF-8 text, and not this {type(data).__name__}",
+        hint="pass what is to become JSON as `json`",
+        fields={"data": "not bytes or text"},
+    )
+
+
+def _header(name: str, value: str) -> tuple[str, str]:
+    if (
+        not isinstance(name, str)
+        or not isinstance(value, str)
+        or not _HEADER_NAME.fullmatch(name)
+        or not _HEADER_VALUE.fullmatch(value)
+    ):
+        # The value may be a credential, so that the message leaves it out.
+        raise InvalidRequestError(
+            f"the header {shown(name)} cannot be sent",
+            hint="a header has no line ends and no characters beyond Latin-1",
+            fields={"headers": shown(name)},
+        )
+    return name, value

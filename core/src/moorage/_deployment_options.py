@@ -67,12 +67,7 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if "secrets" in checked:
         names = checked["secrets"]
         checked["secrets"] = check_secret_names(names)
-    if checked.get("instance_type") is not None:
-        value = checked["instance_type"]
-        if not isinstance(value, str) or not value or not value.isprintable():
-            raise InvalidRequestError(
-                f"{shown(value)} is not an instance type", fields={"instance_type": "not a name"}
-            )
+    check_instance_type(checked.get("instance_type"))
     for field in ("replicas", "min_replicas", "max_replicas"):
         value = checked.get(field)
         lowest = 0 if field == "min_replicas" else 1
@@ -94,6 +89,19 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if "options" in checked:
         checked["options"] = check_json(checked["options"], "options")
     return checked
+
+
+def check_instance_type(name: str | None) -> str | None:
+    """Return the provider's name of a machine, or `None`.
+
+    Raises:
+        InvalidRequestError: It cannot be a name.
+    """
+    if name is not None and (not isinstance(name, str) or not name or not name.isprintable()):
+        raise InvalidRequestError(
+            f"{shown(name)} is not an instance type", fields={"instance_type": "not a name"}
+        )
+    return name
 
 
 def check_secret_names(names: Iterable[str] | str) -> tuple[str, ...]:

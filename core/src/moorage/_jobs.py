@@ -3,13 +3,14 @@
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any, final
 
 from . import _binding
 from ._artifact import Artifact, ArtifactRef, check_name, shown
 from ._artifacts import as_ref
 from ._deployment import Deployment
-from ._deployment_options import check_secret_names
+from ._deployment_options import check_instance_type, check_secret_names
 from ._environment import check_env
 from ._job import Job, JobSpec, JobState
 from ._json_value import check_json
@@ -80,12 +81,15 @@ class Jobs:
             "env": env,
             "secrets": secrets,
             "instance_type": instance_type,
-            "retries": retries,
+            "retries": retries or None,
             "timeout": timeout,
         }
-        given = {key: value for key, value in given.items() if value not in (None, 0, {}, ())}
-        if input is not None:
-            given["input"] = input
+        # An input that is empty or zero is an input.
+        given = {
+            key: value
+            for key, value in given.items()
+            if value is not None and (key == "input" or value not in ({}, ()))
+        }
         _binding.check(self._session.capabilities, "jobs.submit", given)
         spec = JobSpec(
             entrypoint=check_name(entrypoint, "entry point"),
@@ -94,9 +98,9 @@ class Jobs:
             input=check_json(input, "input"),
             env=check_env(env or {}),
             secrets=secrets,
-            instance_type=instance_type,
+            instance_type=check_instance_type(instance_type),
             retries=_whole(retries, "retries"),
-            timeout=timeout and check_timeout(timeout),
+            timeout=_run_limit(timeout),
             submission=uuid.uuid4().hex,
         )
         try:
@@ -254,6 +258,18 @@ def _step(job: Job) -> Step[Job]:
         resource=job,
         message=job.message,
     )
+
+
+def _run_limit(seconds: float | None) -> float | None:
+    if seconds is None:
+        return None
+    if not 0 < check_timeout(seconds) < inf:
+        raise InvalidRequestError(
+            f"a run's timeout is a number of seconds above 0, not {shown(seconds)}",
+            hint="leave it out for the provider's own",
+            fields={"timeout": "not such a number"},
+        )
+    return float(seconds)
 
 
 def _whole(value: int, what: str) -> int:

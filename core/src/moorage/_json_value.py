@@ -34,7 +34,7 @@ def _plain(value: Any, where: str) -> Any:
         return float(value)
     if isinstance(value, Mapping):
         for key in value:
-            if not isinstance(key, str):
+            if not isinstance(key, str) or not is_text(key):
                 raise _no_json(f"the key {shown(key)} in {where}", where)
         return {key: _plain(inner, f"{where}.{key}") for key, inner in value.items()}
     if isinstance(value, list | tuple):
