@@ -7,13 +7,25 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any, cast
 
 import _report
 import _servers
 import msgspec
 import urllib3
 
-from moorage.plugin import SecretValue
+import moorage
+from moorage._deployments import Deployments
+from moorage._observation import Hooks
+from moorage._session import Session
+from moorage.plugin import (
+    Capabilities,
+    Redactor,
+    SecretValue,
+    Support,
+    SupportLevel,
+    SystemClock,
+)
 from moorage.plugin.transport import HeaderAuth, HttpClient
 from moorage.plugin.transport._response import decode
 
@@ -62,6 +74,46 @@ def ours(client: HttpClient) -> Callable[[], Deployment]:
     return call
 
 
+class Driver:
+    """As much of a provider as one portable call needs."""
+
+    def __init__(self, call: Callable[[], Deployment]) -> None:
+        self._call = call
+        self.deployments = self
+
+    def get(self, name: str) -> moorage.Deployment:  # noqa: ARG002  # it is always the same
+        wire = self._call()
+        return moorage.Deployment(
+            id=wire.id,
+            name=wire.name,
+            state=STATES.get(wire.status, moorage.DeploymentState.UNKNOWN),
+            native_state=wire.status,
+            updated_at=wire.updated_at,
+        )
+
+    def close(self) -> None:
+        pass
+
+
+STATES = {"running": moorage.DeploymentState.READY}
+
+
+def portable(call: Callable[[], Deployment]) -> Callable[[], moorage.Deployment]:
+    """The same call as a user of the portable layer makes it: checked, observed, with context."""
+    session = Session(
+        provider="bench",
+        profile="bench",
+        named=False,
+        capabilities=Capabilities("bench", {"deployments.get": Support(level=SupportLevel.FULL)}),
+        clock=SystemClock(),
+        redactor=Redactor(),
+        hooks=Hooks(),
+        open_driver=lambda: cast("Any", Driver(call)),
+    )
+    deployments = Deployments(session)
+    return lambda: deployments.get("iris")
+
+
 def repeated(call: Callable[[], object]) -> Callable[[], None]:
     def program() -> None:
         for _ in range(CALLS):
@@ -90,8 +142,6 @@ def decoding(rounds: int) -> bool:
     one = msgspec.json.decode(_servers.SMALL)
     body = msgspec.json.encode([{**one, "id": f"d-{number}"} for number in range(10_000)])
     kinds = list[Deployment]
-    from moorage.plugin import Redactor
-
     redactor = Redactor()
     taken = _report.in_turn(
         {
@@ -115,13 +165,23 @@ def main(rounds: int) -> int:
     ):
         plain, mine = reference(port), ours(client)
         assert plain() == mine()
+        whole = portable(mine)
+        assert whole().name == "iris"
         taken = _report.in_turn(
-            {"urllib3 and msgspec": repeated(plain), "moorage": repeated(mine)}, rounds
+            {
+                "urllib3 and msgspec": repeated(plain),
+                "moorage": repeated(mine),
+                "moorage, through the portable layer": repeated(whole),
+            },
+            rounds,
         )
         kept = _report.table(
             "one small GET",
             taken,
-            {"moorage": ("urllib3 and msgspec", 1.0)},
+            {
+                "moorage": ("urllib3 and msgspec", 1.0),
+                "moorage, through the portable layer": ("urllib3 and msgspec", 1.15),
+            },
             unit=("us a call", 1e6 / CALLS),
         )
         for call in (plain, mine):
