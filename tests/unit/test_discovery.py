@@ -162,6 +162,45 @@ MORE_BROKEN = {
         "describe",
         "did you mean 'jobs.cancel'",
     ),
+    "no-window": (
+        """
+        from moorage.plugin import ProviderInfo, hookimpl
+
+        @hookimpl
+        def moorage_provider():
+            return ProviderInfo(name="{name}", summary="", open=print, api_versions=1)
+        """,
+        "describe",
+        "api_versions",
+    ),
+    "no-support": (
+        """
+        from moorage.plugin import ProviderInfo, hookimpl
+
+        @hookimpl
+        def moorage_provider():
+            return ProviderInfo(
+                name="{name}", summary="", open=print, capabilities={"jobs.cancel": "full"}
+            )
+        """,
+        "describe",
+        "capabilities",
+    ),
+    "settings": (
+        """
+        import msgspec
+        from moorage.plugin import ProviderInfo, hookimpl
+
+        class Plain:
+            pass
+
+        @hookimpl
+        def moorage_provider():
+            return ProviderInfo(name="{name}", summary="", open=print, settings=Plain)
+        """,
+        "describe",
+        "settings",
+    ),
     "exits": ("raise SystemExit('not today')", "import", "SystemExit: not today"),
     "exits-later": (
         """
@@ -369,3 +408,23 @@ def test_credentials_of_a_plugin(install: Install) -> None:
     assert secret is not None
     assert secret.reveal() == "from a/b"
     assert found.credential("other", "a/b") is None
+
+
+@pytest.mark.parametrize("answer", ["1 / 0", "['token']", "[re.compile(b'x')]"])
+def test_patterns_that_cannot_be_used_are_an_error(install: Install, answer: str) -> None:
+    """A plugin whose patterns cannot be had keeps a connection from showing what it would mask."""
+    code = f"""
+    import re
+
+    from moorage.plugin import hookimpl
+
+    @hookimpl
+    def moorage_redact():
+        return {answer}
+    """
+    install("moorage-masks", "masks_nothing", code, group="moorage.plugins")
+    found = plugins()
+    found.load_extensions()
+
+    with pytest.raises(errors.PluginError, match="moorage_redact"):
+        found.patterns()

@@ -1,7 +1,6 @@
 """Connecting to a provider, and picking up what was begun on one."""
 
 import os
-import re
 import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -161,7 +160,7 @@ def open_cloud(
     needed = (require,) if isinstance(require, str) else tuple(require)
     capabilities.require(needed)
     clock = clock or SystemClock()
-    redactor = Redactor(_patterns(plugins))
+    redactor = Redactor(plugins.patterns())
     for secret in resolution.secrets:
         redactor.add(secret)
 
@@ -254,11 +253,6 @@ def _resumed(cloud: Cloud, token: OperationToken) -> Operation[Any]:
     if noun == "job" and token.kind == "jobs.wait":
         return cloud.jobs.operation(token.native.get("id", name))
     raise InvalidRequestError(f"there is no operation {shown(token.kind)}")
-
-
-def _patterns(plugins: Plugins) -> list[re.Pattern[str]]:
-    found = plugins.manager.hook.moorage_redact()
-    return [pattern for patterns in found for pattern in patterns]
 
 
 def _state_dir(info: "ProviderInfo", resolution: "Resolution") -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ._capability import Capabilities, near
+from ._capability import Capabilities, Support, near
 from ._redaction import SecretValue
 from .errors import MoorageError, PluginError
 
@@ -28,6 +28,7 @@ PROVIDERS = "moorage.providers"
 EXTENSIONS = "moorage.plugins"
 """Entry points of packages that only implement hooks; all of them are loaded on connecting."""
 
+_DEFECT = "this is a defect of the plugin: please report it, or leave it out by MOORAGE_PLUGINS"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -165,6 +166,30 @@ class Plugins:
         found = self.manager.hook.moorage_credentials(scheme=scheme, reference=reference)
         return found if isinstance(found, SecretValue) else None
 
+    def patterns(self) -> list[re.Pattern[str]]:
+        """Ask the loaded plugins for patterns of what must never be shown.
+
+        Raises:
+            PluginError: One fails, or gives something else. Going on without its patterns could
+                show what it wants hidden.
+        """
+        try:
+            found = [p for given in self.manager.hook.moorage_redact() for p in given]
+        except MoorageError:
+            raise
+        except Exception as exc:
+            raise PluginError(
+                f"a plugin's moorage_redact() failed: {_last_line(exc)}", hint=_DEFECT
+            ) from exc
+        for pattern in found:
+            if not isinstance(pattern, re.Pattern) or not isinstance(pattern.pattern, str):
+                raise PluginError(
+                    f"a plugin's moorage_redact() returned {type(pattern).__name__}, not patterns"
+                    " of text",
+                    hint=_DEFECT,
+                )
+        return found
+
     def _all(self) -> tuple[PluginEntry, ...]:
         if self._entries is None:
             from importlib.metadata import entry_points
@@ -239,7 +264,7 @@ class Plugins:
             raise _PhaseError(
                 "describe", f"it is registered as {entry.name!r} and calls itself {info.name!r}"
             )
-        oldest, newest = info.api_versions
+        oldest, newest = _window(info)
         if not oldest <= API_VERSION <= newest:
             window = str(oldest) if oldest == newest else f"{oldest} to {newest}"
             raise _PhaseError(
@@ -248,6 +273,7 @@ class Plugins:
                 f" and this moorage has version {API_VERSION}",
                 hint="update moorage" if oldest > API_VERSION else f"update {entry.distribution}",
             )
+        _check_types(info)
         try:
             Capabilities(info.name, info.capabilities)
         except MoorageError as exc:
@@ -308,6 +334,33 @@ class _PhaseError(Exception):
         super().__init__(message)
         self.phase = phase
         self.hint = hint
+
+
+def _window(info: "ProviderInfo") -> tuple[int, int]:
+    window = info.api_versions
+    if not isinstance(window, tuple) or [type(number) for number in window] != [int, int]:
+        raise _PhaseError("describe", f"its api_versions are {window!r}, not two whole numbers")
+    return window
+
+
+def _check_types(info: "ProviderInfo") -> None:
+    """Check what nothing has checked when the plugin made its description."""
+    from .plugin import Settings
+
+    capabilities = info.capabilities
+    wrong = {
+        "summary": not isinstance(info.summary, str),
+        "open": not callable(info.open),
+        "settings": not isinstance(info.settings, type) or not issubclass(info.settings, Settings),
+        "capabilities": not isinstance(capabilities, Mapping)
+        or not all(isinstance(support, Support) for support in capabilities.values()),
+    }
+    if names := [name for name, is_wrong in wrong.items() if is_wrong]:
+        raise _PhaseError(
+            "describe",
+            f"the {' and '.join(names)} of its ProviderInfo is of the wrong type",
+            hint="compare it with the reference",
+        )
 
 
 def _last_line(exc: BaseException) -> str:
