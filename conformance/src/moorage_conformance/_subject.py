@@ -2,11 +2,11 @@
 
 import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moorage.errors import MoorageError, NotFoundError
+from moorage.errors import ConflictError, MoorageError, NotFoundError
 
 from ._connection import Recorder, connect, find_harness
 from ._ledger import Entry, Header, Ledger, Run
@@ -14,7 +14,7 @@ from ._probe import write_probe
 from .harness import Harness, HarnessError, Target, check_shape
 
 if TYPE_CHECKING:
-    from moorage import Artifact, Cloud, Deployment
+    from moorage import Artifact, Cloud, Deployment, Operation
     from moorage.plugin import Clock
 
 PATIENCE_S = 300.0
@@ -82,6 +82,7 @@ class Subject:
         self._probe: Artifact | None = None
         self._served: Deployment | None = None
         self._shared: set[str] = set()
+        self._going: dict[Entry, Operation[None]] = {}
 
     def start(self) -> None:
         """Start what is talked to.
@@ -254,16 +255,37 @@ class Subject:
         for resource in _REMOVERS:
             for entry in reversed(entries):
                 if entry.resource == resource and entry not in kept:
-                    self.remove(entry)
+                    self.remove(entry, last=shared)
+            if shared:
+                self._wait_until_gone()
 
-    def remove(self, entry: Entry) -> None:
-        """Remove one thing that the run created, if it is there."""
+    def remove(self, entry: Entry, *, last: bool = False) -> None:
+        """Remove one thing that the run created, if it is there.
+
+        Args:
+            entry: What.
+            last: Whether this is the end of the run. Before, a deployment is let go of without
+                waiting for it, and what it still uses is left for later.
+        """
         try:
-            _REMOVERS[entry.resource](self.cloud, entry.name)
+            going = _REMOVERS[entry.resource](self.cloud, entry.name)
+            if going is not None:
+                self._going[entry] = going
         except NotFoundError:
             pass
         except MoorageError as exc:
-            self.left_behind.append(f"{entry.resource}/{entry.name}: {exc.message}")
+            if isinstance(exc, ConflictError) and not last:
+                self.run.entries.append(entry)
+            else:
+                self.left_behind.append(f"{entry.resource}/{entry.name}: {exc.message}")
+
+    def _wait_until_gone(self) -> None:
+        for entry, operation in self._going.items():
+            try:
+                operation.result(timeout=PATIENCE_S)
+            except MoorageError as exc:
+                self.left_behind.append(f"{entry.resource}/{entry.name}: {exc.message}")
+        self._going.clear()
 
     def stop(self) -> None:
         """Remove everything that the run made and stop what was started."""
@@ -287,9 +309,10 @@ def _remove_artifact(cloud: "Cloud", ref: str) -> None:
         cloud.artifacts.delete(artifact, missing_ok=True)
 
 
-def _remove_deployment(cloud: "Cloud", name: str) -> None:
-    if cloud.supports("deployments.delete"):
-        cloud.deployments.delete(name, missing_ok=True).result(timeout=PATIENCE_S)
+def _remove_deployment(cloud: "Cloud", name: str) -> "Operation[None] | None":
+    if not cloud.supports("deployments.delete"):
+        return None
+    return cloud.deployments.delete(name, missing_ok=True)
 
 
 def _remove_job(cloud: "Cloud", job_id: str) -> None:
@@ -302,7 +325,7 @@ def _remove_secret(cloud: "Cloud", name: str) -> None:
         cloud.secrets.delete(name, missing_ok=True)
 
 
-_REMOVERS = {
+_REMOVERS: "Mapping[str, Callable[[Cloud, str], Operation[None] | None]]" = {
     "deployment": _remove_deployment,
     "job": _remove_job,
     "secret": _remove_secret,
