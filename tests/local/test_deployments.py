@@ -200,9 +200,9 @@ def test_app_that_cannot_start(local: LocalCloud, tmp_path: Path) -> None:
     with pytest.raises(errors.OperationFailedError, match="no model here"):
         local.deploy("crashes", "broken:1")
     with pytest.raises(
-        errors.OperationFailedError, match=r"not healthy within 1 s: /healthz answers 500"
+        errors.OperationFailedError, match=r"not healthy within 3 s: /healthz answers 500"
     ):
-        local.deploy("ill", "app:1", env={"ILL": str(ill)}, options={"health_timeout": 1})
+        local.deploy("ill", "app:1", env={"ILL": str(ill)}, options={"health_timeout": 3})
     failed = local.cloud.deployments.get("ill")
     with pytest.raises(errors.ConflictError, match="failed"):
         local.get("ill", "/version")

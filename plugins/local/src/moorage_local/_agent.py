@@ -27,10 +27,11 @@ from ._keeper import Keeper
 from ._rollout import AgentContext, in_thread
 from ._runner import end_leftovers
 from ._scheduler import Scheduler
-from ._supervisor import AGENT_STARTED, Supervisor
+from ._supervisor import AGENT_ANSWER, AGENT_STARTED, Supervisor
 
 _LOOK_S = 0.5  # between two looks at the records, if nobody pokes
 _LOCK_LIMIT_S = 60.0  # for the agent before to end
+_TAKE_OVER_S = 5.0
 _THREADS = 32
 _OPEN_FILES = 65_536
 _PRUNE_S = 60.0
@@ -64,6 +65,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._end)
         await self._end_strays()
+        await self._take_over()
         server = await self._listen()
         print(AGENT_STARTED, flush=True)  # noqa: T201  # standard output is the agent's log
         jobs = asyncio.ensure_future(self._run_jobs())
@@ -92,6 +94,15 @@ class Agent:
             await in_thread(self._scheduler.close)
             await asyncio.gather(*(keeper.close() for keeper in self._keepers.values()))
             await self._context.gateway.close_all()
+
+    async def _take_over(self) -> None:
+        """Serve again what is there, before anybody is told that there is an agent."""
+        await self._look()
+        waiting = [asyncio.ensure_future(k.taken_over.wait()) for k in self._keepers.values()]
+        if waiting:
+            await asyncio.wait(waiting, timeout=_TAKE_OVER_S)
+        for task in waiting:
+            task.cancel()
 
     async def _look(self) -> None:
         """Have a keeper for each deployment, and tell those whose record has changed."""
@@ -179,7 +190,7 @@ class Agent:
                 for keeper in self._keepers.values():
                     keeper.wake()
             if line in (b"wake\n", b"ping\n"):
-                writer.write(b"ok\n")
+                writer.write(AGENT_ANSWER)
                 await writer.drain()
         except (OSError, TimeoutError, ValueError):
             pass  # whoever asked is gone

@@ -36,6 +36,8 @@ _HEALTH_S = 3.0  # between two questions about the health of an app that serves
 _ILL_S = 1.0  # the same, when it has not been well
 _HEALTH_FAILURES = 3  # in a row, after which it is called degraded
 _REPEAT_S = 0.5  # between two requests to a runner to end
+_CRASH_WINDOW_S = 300.0
+_MOST_CRASHES = 8  # within the window; more make it pointless to start it again
 _STOP_MARGIN_S = 15.0  # beyond what an app may take to end
 
 
@@ -44,6 +46,7 @@ class Keeper:
 
     Attributes:
         deployment_id: Whose.
+        taken_over: Set when what an earlier agent left has been taken over.
         task: Its work; done when the deployment is gone.
     """
 
@@ -53,11 +56,12 @@ class Keeper:
         self._context = context
         self._wake = asyncio.Event()
         self._serving: Serving | None = None
-        self._taken_over = False
+        self.taken_over = asyncio.Event()
         self._retirements: set[asyncio.Task[None]] = set()
         self._limits = DeploymentLimits()
         self._health_due = 0.0
         self._health_failures = 0
+        self._crashes: list[float] = []
         self.task = asyncio.ensure_future(self._run())
 
     @property
@@ -87,6 +91,7 @@ class Keeper:
                     break
                 pause = await self._step(record)
             except (SupervisorError, MoorageError, OSError) as exc:
+                self.taken_over.set()  # as far as that is possible now
                 # The supervisor is being replaced, or the disk is full, or the like.
                 _report(f"deployment {self._name}: {exc}")
                 pause = _RETRY_S
@@ -103,9 +108,9 @@ class Keeper:
 
     async def _step(self, record: DeploymentRecord) -> float | None:
         """Do what is to be done next; return the seconds until the next look."""
-        if not self._taken_over:
+        if not self.taken_over.is_set():
             await self._take_over(record)
-            self._taken_over = True
+            self.taken_over.set()
         if record.deleting:
             await self._delete(record)
             return 0.0
@@ -149,8 +154,7 @@ class Keeper:
                 else None
             )
         if serving is not None and serving.unit in units and record.running:
-            programs = await in_thread(self._context.supervisor.statuses)
-            program = programs.get(serving.unit)
+            program = (await self._context.programs()).get(serving.unit)
             if program is not None and not program.ended:
                 with self._context.database.read() as connection:
                     unit = _unit.read(connection, serving.unit)
@@ -212,6 +216,7 @@ class Keeper:
         before, self._serving = self._serving, serving
         front.current = serving.upstream
         self._health_failures = 0
+        self._crashes.clear()
 
         def write() -> None:
             with self._context.database.write() as connection:
@@ -303,13 +308,16 @@ class Keeper:
             return await self._unless_changed(record, self._repair(record))
         if self._context.gateway.get(record.id) is None:
             return await self._reopen(record, serving)
-        programs = await in_thread(self._context.supervisor.statuses)
-        program = programs.get(serving.unit_id)
+        program = (await self._context.programs(age=_WATCH_S / 2)).get(serving.unit_id)
         if program is None or program.state == "STOPPED":
             await self._lose(serving, "the supervisor has lost its app")
             return 0.0
         if program.state == "FATAL":
             await self._give_up(record, serving)
+            return 0.0
+        if serving.runner not in (program.pid, None) and await self._has_crashed_too_often(
+            record, serving
+        ):
             return 0.0
         if program.pid == 0:
             serving.runner = 0
@@ -329,6 +337,17 @@ class Keeper:
             return _WATCH_S
         await self._set(record, *self._steady(record, serving))
         return _WATCH_S
+
+    async def _has_crashed_too_often(self, record: DeploymentRecord, serving: Serving) -> bool:
+        """Note a crash; give up where it is one too many, though each came after a while."""
+        if serving.runner == 0:
+            return False  # noted already
+        now = asyncio.get_running_loop().time()
+        self._crashes = [*(at for at in self._crashes if now - at < _CRASH_WINDOW_S), now]
+        if len(self._crashes) <= _MOST_CRASHES:
+            return False
+        await self._give_up(record, serving)
+        return True
 
     async def _is_healthy(self, record: DeploymentRecord, serving: Serving) -> bool:
         """Ask the app for its health, where it has a path for that and it is time."""
@@ -478,8 +497,8 @@ class Keeper:
             async with asyncio.timeout(stop_timeout + _STOP_MARGIN_S):
                 pause, waited = 0.01, 0.0
                 while True:
-                    programs = await in_thread(supervisor.statuses)
-                    if (program := programs.get(unit_id)) is None or program.ended:
+                    program = (await self._context.programs()).get(unit_id)
+                    if program is None or program.ended:
                         break
                     if waited > _REPEAT_S and (runner := _processes.identify(program.pid)):
                         # A runner that was asked before it was a runner, between the supervisor's

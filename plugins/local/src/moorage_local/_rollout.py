@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import threading
@@ -24,7 +25,7 @@ from ._gateway import HOST, Gateway, PortTakenError, Upstream
 from ._health import UnhealthyError, wait_until_healthy
 from ._home import Home
 from ._log_files import LogWriter, last_seq, records_before
-from ._supervisor import Program, Supervisor
+from ._supervisor import Program, ProgramStatus, Supervisor
 from ._supervisor_errors import RefusedError, SupervisorError
 from ._unit import Unit, UnitEnd, UnitKind
 from ._workdirs import Workdirs
@@ -62,8 +63,29 @@ class AgentContext:
         self.database = database
         self.supervisor = supervisor
         self.gateway = Gateway()
+        self._programs: dict[str, ProgramStatus] = {}
+        self._programs_at = -math.inf
+        self._programs_lock = asyncio.Lock()
         self.environments = Environments(home)
         self.workdirs = Workdirs(home, database)
+
+    async def programs(self, *, age: float = 0.0) -> dict[str, ProgramStatus]:
+        """Return how the units are, as the supervisor sees it.
+
+        Args:
+            age: Seconds that the answer may be old, to share one question among many.
+
+        Raises:
+            SupervisorError: It cannot be asked.
+        """
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        async with self._programs_lock:
+            if self._programs_at < asked_at - age:
+                begun_at = loop.time()
+                self._programs = await in_thread(self.supervisor.statuses)
+                self._programs_at = begun_at
+            return self._programs
 
     def log_directory(self, deployment_id: str) -> Path:
         """Return where the log of a deployment is."""
@@ -92,7 +114,8 @@ class Serving:
         upstream: What requests are passed to.
         health: Path that tells how it is.
         limits: What it is held to.
-        runner: Number of the process that runs it, as last seen; a change tells of a restart.
+        runner: Number of the process that runs it, as last seen; a change tells of a restart. 0
+            if it was seen to have ended, `None` if it was never seen.
     """
 
     def __init__(
@@ -108,7 +131,7 @@ class Serving:
         self.upstream = upstream
         self.health = health
         self.limits = revision.limits
-        self.runner = 0
+        self.runner: int | None = None
 
 
 class Rollout:
@@ -252,7 +275,7 @@ class Rollout:
             return status.message or "ended"
         if status.runner is None and asyncio.get_running_loop().time() - began > _RUNNER_START_S:
             supervisor = self._context.supervisor
-            program = (await in_thread(supervisor.statuses)).get(unit.id)
+            program = (await self._context.programs()).get(unit.id)
             said = supervisor.said(unit.id).splitlines()
             if program is None:
                 raise SupervisorError("the supervisor does not know the app")

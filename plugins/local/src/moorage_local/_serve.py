@@ -11,6 +11,7 @@ import functools
 import importlib
 import inspect
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -63,6 +64,9 @@ def serve(arguments: Arguments, interface: str) -> None:
     from granian.log import LogLevels
     from granian.server import Server
 
+    if sys.platform == "linux":
+        # Workers come up at once, as copies; newer Pythons have another default.
+        multiprocessing.set_start_method("fork")
     socket = Path(arguments["socket"])
     socket.unlink(missing_ok=True)  # of an earlier run that was killed
     server = Server(

@@ -25,6 +25,7 @@ import msgspec
 from moorage.errors import ConfigError, Origin, UnavailableError
 
 from . import _processes
+from ._database import SCHEMA_VERSION
 from ._errors import translated
 from ._home import Home
 from ._processes import ProcessIdentity
@@ -33,6 +34,11 @@ from ._unit import HOME_MARK
 
 if TYPE_CHECKING:
     from ._supervisor_connection import SupervisorConnection
+
+AGENT_ANSWER = f"ok {SCHEMA_VERSION}\n".encode()
+"""What the agent answers. One that was started by a release with another schema answers something
+else, and is replaced together with its supervisor.
+"""
 
 AGENT_STARTED = "started"
 """What the agent writes to its log when it is there."""
@@ -236,7 +242,7 @@ class Supervisor:
             if self.poke():
                 return
             if self.find() is not None:
-                if self._has_agent():
+                if self._has_agent() and not self._has_foreign_agent():
                     self._check_agent()
                     return
                 self._end_found()
@@ -382,14 +388,18 @@ class Supervisor:
                 _write_private(self._settings_file, f"{self._idle_timeout}\n")
 
     def _tell(self, line: bytes) -> bool:
+        return self._exchange(line) == AGENT_ANSWER
+
+    def _exchange(self, line: bytes) -> bytes | None:
+        """Return what the agent answers; `None` where there is none."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(_ANSWER_S)
                 connection.connect(str(self.agent_socket))
                 connection.sendall(line)
-                return connection.recv(16) == b"ok\n"
+                return connection.recv(64)
         except OSError:
-            return False
+            return None
 
     @property
     def _configuration(self) -> Path:
@@ -408,6 +418,11 @@ class Supervisor:
         except SupervisorError:
             return False  # it is on its way out
         return str(info["statename"]) in {"STARTING", "RUNNING", "BACKOFF", "EXITED"}
+
+    def _has_foreign_agent(self) -> bool:
+        """Return whether the agent is there and of a release with another schema."""
+        answer = self._exchange(b"ping\n")
+        return answer is not None and answer != AGENT_ANSWER
 
     def _check_agent(self) -> None:
         """Raise if the agent does not start, which no waiting will change.
@@ -449,7 +464,7 @@ class Supervisor:
         self.close()
         units = self.control / "units"
         units.mkdir(mode=0o700, exist_ok=True)
-        for file in units.glob("*.conf"):
+        for file in units.iterdir():
             file.unlink(missing_ok=True)
         for name in ("supervisor.sock", "agent.sock", "supervisord.pid"):
             (self.control / name).unlink(missing_ok=True)
