@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -13,8 +14,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from moorage.errors import DecodeError, IntegrityError, InvalidRequestError, Origin, Retry
-from moorage.plugin.transport import HttpClient, HttpOptions, StreamContent
+from moorage.errors import (
+    DecodeError,
+    IntegrityError,
+    InvalidRequestError,
+    Origin,
+    Retry,
+    UnavailableError,
+)
+from moorage.plugin.transport import (
+    DigestedContent,
+    FileContent,
+    HttpClient,
+    HttpOptions,
+    StreamContent,
+)
 
 
 class Thing(msgspec.Struct):
@@ -185,6 +199,50 @@ def test_changed_file(server: Any, client: HttpClient, big_file: Path) -> None:
     with pytest.raises(IntegrityError, match="changed while it was sent"):
         client.call("PUT", "/", data=big_file, progress=spoil)
 
+    assert server.requests == []
+
+
+def test_digests(server: Any, clock: Any, big_file: Path) -> None:
+    """Digests are computed while a body is sent, and are those of the sending that succeeded."""
+    content = DigestedContent(FileContent(big_file), "sha256", "md5")
+    server.answer(server.reply(status=503), server.reply(b"{}"))
+    with pytest.raises(KeyError):
+        content.digest("sha256")
+    with HttpClient(server.origin, clock=clock) as client:
+        client.call("PUT", "/", data=content, repeatable=True)
+
+    data = big_file.read_bytes()
+    assert content.digest("sha256") == hashlib.sha256(data).hexdigest()
+    assert content.digest("md5") == hashlib.md5(data).hexdigest()
+    assert content.length == len(data)
+    assert len(server.requests) == 2
+
+
+def test_body_from_another_call(server: Any, second_server: Any, client: HttpClient) -> None:
+    """A body may come of another call, which is made while the body is sent."""
+    second_server.always(second_server.reply(b"x" * 200_000))
+
+    def pieces() -> Iterator[bytes]:
+        yield b"first"
+        with HttpClient(second_server.origin) as other:
+            yield other.call("GET", "/", returns=bytes)
+
+    server.answer(server.reply(b'{"id":"x"}'))
+
+    assert client.call("POST", "/", data=pieces(), returns=Thing) == Thing(id="x")
+    assert server.requests[0].body == b"first" + b"x" * 200_000
+
+
+def test_cause_of_failing_source(server: Any, client: HttpClient, tmp_path: Path) -> None:
+    """A body that cannot be opened any more is told with its reason."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    content = FileContent(path)
+    path.unlink()
+    with pytest.raises(InvalidRequestError, match="No such file") as caught:
+        client.call("POST", "/", data=content)
+
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
     assert server.requests == []
 
 
@@ -389,3 +447,24 @@ def test_closed_stream(server: Any, client: HttpClient) -> None:
         stream.read()
     client.call("GET", "/")
     assert server.connections == 2
+
+
+def test_failed_stream(server: Any, client: HttpClient) -> None:
+    """A stream that has failed does not look as if it had ended."""
+    server.answer(server.cut(server.reply(b"x" * 100, length=200)))
+    stream = client.stream("GET", "/")
+    assert stream.read(150) == b"x" * 100
+
+    with pytest.raises(UnavailableError, match="cut short"):
+        stream.read(150)
+    with pytest.raises(ValueError, match="closed"):
+        stream.read(150)
+
+
+def test_forgotten_stream(server: Any, client: HttpClient) -> None:
+    """A stream that nobody closed gives its connection up when it is gone."""
+    server.answer(server.reply(b"x" * 100, length=10_000))
+    stream = client.stream("GET", "/")
+    del stream
+
+    assert client.call("GET", "/", returns=bytes) == b"{}"

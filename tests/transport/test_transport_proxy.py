@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import select
 import socket
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -142,10 +142,7 @@ def _tunnel(server: Any, status: bytes = b"200 OK") -> Callable[[Any], None]:
             peer.close()
             return
         with socket.create_connection(("127.0.0.1", server.port)) as onward:
-            back = threading.Thread(target=_pump, args=(onward, peer.connection))
-            back.start()
             _pump(peer.connection, onward)
-            back.join(10)
         peer.close()
 
     heads: list[bytes] = []
@@ -153,13 +150,20 @@ def _tunnel(server: Any, status: bytes = b"200 OK") -> Callable[[Any], None]:
     return script
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
+def _pump(one: socket.socket, other: socket.socket) -> None:
+    """Carry bytes both ways until one side ends."""
+    while True:
+        waiting = [] if getattr(one, "pending", int)() else [one, other]
+        ready = select.select(waiting, [], [], 20)[0] if waiting else [one]
+        for source, sink in ((one, other), (other, one)):
+            if source in ready:
+                try:
+                    data = source.recv(65536)
+                except OSError:
+                    return
+                if not data:
+                    return
+                sink.sendall(data)
 
 
 def test_tunnelled(server: Any, make_server: Callable[..., Any], tls_chain: Any) -> None:
@@ -181,6 +185,28 @@ def test_tunnelled(server: Any, make_server: Callable[..., Any], tls_chain: Any)
     assert b"Proxy-Authorization: Basic bWU6Y2FuYXJ5" in head
     assert b"token-1" not in head
     assert "proxy-authorization" not in secured.requests[0].headers
+    assert secured.requests[1].body == b"y" * 200_000
+    assert secured.connections == 1
+
+
+def test_tunnelled_through_tls(
+    server: Any, make_server: Callable[..., Any], tls_chain: Any
+) -> None:
+    """A proxy may itself be reached by TLS, and the tunnel has TLS of its own."""
+    context, bundle = tls_chain
+    secured = make_server(context)
+    script = _tunnel(secured)
+
+    def secure(peer: Any) -> None:
+        peer.connection = context.wrap_socket(peer.connection, server_side=True)
+        script(peer)
+
+    server.on_connect = secure
+    options = HttpOptions(proxy=f"https://127.0.0.1:{server.port}", ca_bundle=bundle)
+    with HttpClient(secured.origin, options=options) as client:
+        for _ in range(2):
+            assert client.call("POST", "/x", data=b"y" * 200_000, returns=bytes) == b"{}"
+
     assert secured.requests[1].body == b"y" * 200_000
     assert secured.connections == 1
 

@@ -210,6 +210,17 @@ def test_retry_after(server: Any, clock: Any, value: str, seconds: float) -> Non
     assert clock.waits == [seconds]
 
 
+def test_stale_retry_after(server: Any, clock: Any) -> None:
+    """The wait that a server asked for once does not hold for what fails later."""
+    asked = server.reply(status=503, headers={"Retry-After": "9"})
+    server.answer(asked, server.reset, server.reply(b"{}"))
+    options = HttpOptions(retry=RetryPolicy(backoff_s=0))
+    with HttpClient(server.origin, options=options, clock=clock) as client:
+        client.call("GET", "/")
+
+    assert clock.waits == [9.0, 0.0]
+
+
 def test_long_retry_after(server: Any, client: HttpClient, clock: Any) -> None:
     """A wait that is too long ends the call, and the error tells it."""
     server.always(server.reply(status=429, headers={"Retry-After": "100000"}))

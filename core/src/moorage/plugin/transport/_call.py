@@ -236,6 +236,7 @@ class Call:
             error: MoorageError | None = None
             cause: Exception | None = None
             follow: Request | None = None
+            self._retry_after_s = None
             try:
                 raw = attempt.open()
                 if raw.status in self._request.success:
@@ -251,7 +252,8 @@ class Call:
                 raise
             except SourceFailed:
                 attempt.end(None)
-                raise attempt.exchange.source_error from None  # type: ignore[misc]  # it is set
+                failure = attempt.exchange.source_failure()
+                raise failure from failure.__cause__
             except Exception as exc:
                 error, cause = attempt.failed(exc), exc
                 if error is None:

@@ -43,7 +43,7 @@ _SOCKET_OPTIONS = [
 class _Current(threading.local):
     """Which exchange this thread has on the wire."""
 
-    exchange: Exchange
+    exchange: Exchange | None = None
 
 
 _current = _Current()
@@ -63,12 +63,21 @@ class _ExchangeTimeout(Timeout):
     @property
     def connect_timeout(self) -> float:
         """Seconds for a connection, or for the request on one that there is."""
-        return _current.exchange.patience()
+        return _current_exchange().patience()
 
     @property
     def read_timeout(self) -> float:
         """Seconds for the reply."""
-        return _current.exchange.patience()
+        return _current_exchange().patience()
+
+
+def _current_exchange() -> Exchange:
+    """Return what this thread has on the wire."""
+    exchange = _current.exchange
+    if exchange is None:
+        msg = "a connection of the transport is used without an exchange"
+        raise RuntimeError(msg)
+    return exchange
 
 
 _TIMEOUT = _ExchangeTimeout()
@@ -96,7 +105,7 @@ def perform(
         headers: All but `Host`; `Content-Length` or `Transfer-Encoding` where there is a body.
         pool_wait_s: Seconds to wait for a free connection.
     """
-    _current.exchange = exchange
+    outer, _current.exchange = _current.exchange, exchange  # a body may come of another call
     try:
         return pool.urlopen(
             method,
@@ -110,7 +119,7 @@ def perform(
             preload_content=False,
         )
     finally:
-        del _current.exchange
+        _current.exchange = outer
 
 
 class _Reader(io.RawIOBase):
@@ -198,7 +207,7 @@ class Reply(http.client.HTTPResponse):
         method: str | None = None,
         url: str | None = None,
     ) -> None:
-        receiver = _Receiver(sock, _current.exchange)
+        receiver = _Receiver(sock, _current_exchange())
         self._reader = receiver.reader
         super().__init__(cast("socket.socket", receiver), debuglevel, method, url)
 
@@ -244,7 +253,7 @@ class _Exchanging(HTTPConnection):
 
     def connect(self) -> None:
         """Connect within the time of the exchange."""
-        self._exchange = _current.exchange
+        self._exchange = _current_exchange()
         super().connect()
 
     def _new_conn(self) -> socket.socket:
@@ -286,10 +295,10 @@ class _Exchanging(HTTPConnection):
         **options: Any,
     ) -> None:
         """Send the request of the exchange."""
-        exchange = self._exchange = _current.exchange
+        exchange = self._exchange = _current_exchange()
         if self.sock is None:
             self.connect()
-        exchange.attach(self.sock)
+        exchange.attach(getattr(self.sock, "socket", self.sock))  # TLS within TLS is no socket
         exchange.left = True
         self.timeout = exchange.patience()
         blocks = cast("Iterable[bytes] | None", exchange.blocks())  # of views, too, which it can

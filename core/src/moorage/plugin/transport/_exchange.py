@@ -23,7 +23,6 @@ class Exchange:
         idle_s: Seconds without a byte in either direction.
         left: Whether a byte of the request may have left this machine.
         sent_bytes: How much of the body was handed to the connection.
-        source_error: Why the body could not be read.
         aborted: Whether somebody ended it.
         broken: Why nothing more can be received.
     """
@@ -31,6 +30,7 @@ class Exchange:
     __slots__ = (
         "_connecting",
         "_socket",
+        "_source_error",
         "_unsent",
         "aborted",
         "broken",
@@ -40,7 +40,6 @@ class Exchange:
         "idle_s",
         "left",
         "sent_bytes",
-        "source_error",
         "target",
     )
 
@@ -59,7 +58,7 @@ class Exchange:
         self.idle_s = idle_s
         self.left = False
         self.sent_bytes = 0
-        self.source_error: Exception | None = None
+        self._source_error: Exception | None = None
         self.aborted = False
         self.broken: OSError | None = None
         self._connecting: Deadline | None = None
@@ -98,6 +97,10 @@ class Exchange:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
+    def source_failure(self) -> Exception:
+        """Return why the body could not be read."""
+        return self._source_error or SourceFailed()
+
     def still_sending(self) -> bool:
         """Return whether the system has sent something on since this was asked last."""
         before, self._unsent = self._unsent, _unsent_bytes(self._socket)
@@ -113,7 +116,7 @@ class Exchange:
                 yield block
                 self.sent_bytes += len(block)
         except Exception as exc:
-            self.source_error = exc
+            self._source_error = exc
             raise SourceFailed from exc
 
 

@@ -17,7 +17,10 @@ class HttpOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a client behaves. Durations are in seconds."""
 
     connect_timeout: float = 10.0
-    """For a connection to be made: every address of the host, a proxy and TLS together."""
+    """For a connection to be made: every address of the host, a proxy and TLS together.
+
+    The system looks the host's name up before, in a time of its own.
+    """
 
     read_timeout: float = 60.0
     """For the next bytes to arrive or to be taken; a transfer that goes on is never cut by it."""

@@ -82,9 +82,10 @@ class Pools:
         with self._lock:
             self.closed = True
             pools = [pool for pool, _ in self._pools.values()]
+            managers = list(self._managers.values())
         for pool in pools:
             pool.close()
-        for manager in self._managers.values():
+        for manager in managers:
             manager.clear()
 
 

@@ -158,6 +158,7 @@ class ResponseStream(io.RawIOBase):
             yield
         except Exception as exc:
             error = self._failed(exc)
+            super().close()  # so that whoever reads on does not take this for the end
             self._settle(error)
             if error is None:
                 raise
