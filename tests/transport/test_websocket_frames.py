@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 from collections.abc import Iterator
 
@@ -26,7 +27,7 @@ def read(
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    return [data[start:stop] for start, stop in itertools.pairwise(edges)]
 
 
 def other_reader(data: bytes) -> tuple[list[bytes], bool, int | None]:
@@ -227,22 +228,22 @@ def test_too_long(data: bytes) -> None:
 
 
 def test_flat_memory() -> None:
-    """Neither a message in a million pieces nor a flood of them takes more than its bytes."""
+    """Neither a message in many pieces nor a flood of them takes more than its bytes."""
     reader = FrameReader(2 << 20)
     reader.feed(frame(TEXT, b"x", fin=False))
     pieces = (
         frame(CONTINUATION, b"y", fin=False) * 1000 + frame(CONTINUATION, b"", fin=False) * 1000
     )
     tracemalloc.start()
-    for _ in range(1000):
+    for _ in range(30):
         reader.feed(pieces)
     _, peak = tracemalloc.get_traced_memory()
     (message,) = reader.feed(frame(CONTINUATION, b"z"))
-    for _ in range(200):
+    for _ in range(50):
         assert len(reader.feed(frame(TEXT, b"line") * 100)) == 100
     kept, _ = tracemalloc.get_traced_memory()
     del message
     tracemalloc.stop()
 
-    assert peak < 3_000_000
-    assert kept < 1_500_000
+    assert peak < 200_000
+    assert kept < 100_000

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from urllib3.util import wait_for_read, wait_for_write
+from urllib3.util.ssltransport import SSLTransport
 
 _READ_BYTES = 64 * 1024
 _MAX_DRAINED_READS = 64
@@ -34,14 +35,10 @@ class Channel:
     """
 
     def __init__(self, connection: Any, *, patience_s: float) -> None:
-        self._socket = connection
-        # TLS within TLS, for a proxy that is reached by TLS, is an object around another socket.
-        self._raw: socket.socket = getattr(connection, "socket", connection)
-        self._nested = self._raw is not connection
-        if self._nested:
-            self._raw.settimeout(patience_s)  # it waits for the whole of a TLS record
-        else:
-            self._raw.settimeout(0)
+        nested = isinstance(connection, SSLTransport)
+        self._raw: socket.socket = connection.socket if nested else connection
+        self._raw.settimeout(0)
+        self._socket = _NestedTls(connection) if nested else connection
         self._patience_s = patience_s
         self._io = threading.Lock()
         self._state = threading.Lock()
@@ -89,9 +86,8 @@ class Channel:
                 if not self._io.acquire(timeout=_HURRY_S if self._hurried else -1):
                     break
                 try:
-                    if not self._nested or wait_for_write(self._raw, 0):
-                        sent: int = self._socket.send(data)
-                        return sent
+                    sent: int = self._socket.send(data)
+                    return sent
                 except _NOT_YET:
                     pass
                 finally:
@@ -123,8 +119,6 @@ class Channel:
         return self._patience_s
 
     def _receive(self) -> bytes | None:
-        if self._nested and not self._socket.pending() and not wait_for_read(self._raw, 0):
-            return None
         try:
             with self._io:
                 data: bytes = self._socket.recv(_READ_BYTES)
@@ -163,3 +157,44 @@ class Channel:
                 if not socket.socket.recv(self._raw, _READ_BYTES):
                     break
         self._raw.close()
+
+
+class _NestedTls:
+    """TLS within TLS, for a proxy that is reached by TLS: urllib3's, but it never waits."""
+
+    def __init__(self, transport: SSLTransport) -> None:
+        self._outer = transport.socket
+        self._inner = transport.sslobj
+        self._incoming = transport.incoming
+        self._outgoing = transport.outgoing
+        self._unsent = b""
+        self._taken = 0
+
+    def recv(self, size: int) -> bytes:
+        """Return what has arrived; raise what a TLS socket does where that is nothing."""
+        with contextlib.suppress(*_NOT_YET):
+            self._flush()  # an answer of TLS itself may wait
+        while True:
+            try:
+                return self._inner.read(size)
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b""
+            except ssl.SSLWantReadError:
+                data = self._outer.recv(_READ_BYTES)
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
+
+    def send(self, data: bytes) -> int:
+        """Send some bytes, of which the same are given again after it had to wait."""
+        if not self._taken:
+            self._taken = self._inner.write(data)
+        self._flush()
+        taken, self._taken = self._taken, 0
+        return taken
+
+    def _flush(self) -> None:
+        self._unsent += self._outgoing.read()
+        while self._unsent:
+            self._unsent = self._unsent[self._outer.send(self._unsent) :]

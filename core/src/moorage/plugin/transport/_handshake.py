@@ -229,6 +229,9 @@ class _HandshakeSocket:
         try:
             self.reply = reply = _UpgradeReply(self._reader)
             reply.begin()
+            if self._reader.ended:
+                msg = "the connection ended within the head of the reply"
+                raise http.client.RemoteDisconnected(msg)  # noqa: TRY301  # handled as any other
         except Exception as exc:
             raise _StoppedError(exc) from exc
         if reply.status != _SWITCHING:
@@ -243,12 +246,14 @@ class _Reader(io.RawIOBase):
 
     Attributes:
         dry: Whether nothing more is to be taken from the socket.
+        ended: Whether the other end has closed.
     """
 
     def __init__(self, connection: Any, exchange: Exchange) -> None:
         self._connection = connection
         self._exchange = exchange
         self.dry = False
+        self.ended = False
 
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002  # it is always "rb"
         """Stand for a socket where `http.client` asks for a file to read from."""
@@ -261,7 +266,9 @@ class _Reader(io.RawIOBase):
         if self.dry:
             return None
         self._connection.settimeout(self._exchange.patience())
-        return cast("int", self._connection.recv_into(buffer))
+        received: int = self._connection.recv_into(buffer)
+        self.ended = not received
+        return received
 
 
 class _UpgradeReply(http.client.HTTPResponse):
