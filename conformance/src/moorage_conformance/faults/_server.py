@@ -71,6 +71,11 @@ class FaultServer:
                 raise TimeoutError(msg)
             return tuple(origin.received)
 
+    def forget(self) -> None:
+        """Forget the requests that arrived."""
+        with self._origin.changed:
+            self._origin.received.clear()
+
     def respond(
         self,
         method: str,
