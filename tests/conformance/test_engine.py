@@ -207,6 +207,7 @@ def test_processes_share_a_run(tmp_path: Path) -> None:
 
     assert alone.code == 0, alone.out
     assert alone.report["counts"]["pass"] >= 12
+    assert not list(Path(os.environ["XDG_STATE_HOME"]).rglob("*.jsonl"))
     assert alone.report["counts"]["disabled"] > 60
     assert alone.report["capabilities"]["secrets.put"]["verdict"] == "pass"
 

@@ -69,9 +69,8 @@ class Engine:
             raise pytest.UsageError(f"{exc.message}; {exc.hint or ''}") from exc
         if self.target is Target.LIVE and not self.profile:
             raise pytest.UsageError("a live target needs a profile: --moorage-profile NAME")
-        if option("moorage_run") is None:
-            config.option.moorage_run = new_run_id()  # before workers are started with the options
-        self.run_id: str = config.option.moorage_run
+        given: str | None = getattr(config, "workerinput", {}).get("moorage_run")
+        self.run_id: str = given or option("moorage_run") or new_run_id()
         self.subjects: dict[str, Subject] = {}
         self.problem: str = ""
         self.infos: dict[str, TestInfo] = {}
@@ -273,6 +272,11 @@ class Engine:
         if raw and raw["outcome"] == "unsupported":
             return "unsupported", "u", "UNSUPPORTED"
         return None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Let the workers share this run, and so its ledger."""
+        node.workerinput["moorage_run"] = self.run_id
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
