@@ -1,6 +1,7 @@
 """Long calls: waiting, failing, timing out, resuming."""
 
 import json
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -40,6 +41,25 @@ def test_waits_back_off() -> None:
     assert clock.waits == sorted(clock.waits)
     assert clock.waits[0] < 0.1
     assert clock.waits[-1] == 5.0
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_wall_clock_that_jumps(days: int) -> None:
+    """A jump of the wall clock makes a wait neither shorter nor longer."""
+
+    class JumpingClock(FakeClock):
+        def now(self) -> datetime:
+            return super().now() + len(self.waits) * timedelta(days=days)
+
+    world = World()
+    world.polls = 1000
+    clock = JumpingClock()
+    operation = open_memory(world, clock=clock).deployments.deploy("iris", "iris:1")
+
+    with pytest.raises(errors.TimedOutError):
+        operation.result(timeout=30)
+
+    assert clock.seconds == pytest.approx(30)
 
 
 @pytest.mark.parametrize("timeout", [0, 0.01, 7.5])
