@@ -1,28 +1,38 @@
-"""What a run found, for programs: `report.json` and `junit.xml`."""
+"""What a run found, as data: `report.json` and `junit.xml`; `reports` draws what people look at."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree as ET
 
 import msgspec
 
+from moorage.errors import InvalidRequestError, NotFoundError
+
 from .outcomes import Outcome, TestResult, Verdict
 
 SCHEMA_VERSION = 1
+"""Raised when a reader of the version before would misunderstand the file."""
+
+CapabilityOutcome = Literal["pass", "fail", "unsupported", "untested"]
+"""What the tests that need a capability say about it."""
 
 
 class CapabilityVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """One capability: what is declared, and what the tests that need it say."""
 
     level: str
+    """How well the provider says that it does it."""
+
     reason: str = ""
+    """Why it is less than full."""
+
     tests: int = 0
     """How many tests need it."""
 
-    verdict: str = "untested"
-    """`pass`, `fail`, `unsupported` or `untested`."""
+    verdict: CapabilityOutcome = "untested"
+    """What those tests say together."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +57,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     level: str
     platform: str
+    profile: str | None = None
+    """What it connected with, where that was a profile."""
+
+    chosen: str = ""
+    """The expression that chose the tests, where not all of the level were."""
+
     started_at: datetime
     seconds: float
     counts: dict[str, int]
@@ -72,6 +88,7 @@ def capability_verdicts(
     found = {}
     for name, (level, reason) in declared.items():
         outcomes = {result.outcome for result in by_name[name]}
+        verdict: CapabilityOutcome
         if level in {"unsupported", "not_implemented"}:
             verdict = "unsupported"
         elif outcomes & {Outcome.FAIL, Outcome.ENGINE_ERROR, Outcome.EXPECTED_FAILURE}:
@@ -95,16 +112,51 @@ def digest_of(suite: str, plugin: str, declared: Mapping[str, tuple[str, str]]) 
 
 
 def write_report(report: Report, directory: Path) -> None:
-    """Write `report.json` and `junit.xml` into a directory."""
+    """Write a report into a directory in every form; `report.json` comes last, once all is there.
+
+    The others are `junit.xml`, `badge.json`, `matrix.md` and `report.html`.
+    """
+    from .reports import badge, matrix_markdown, page
+
     directory.mkdir(parents=True, exist_ok=True)
+    (directory / "junit.xml").write_bytes(_junit(report))
+    (directory / "badge.json").write_bytes(badge(report))
+    (directory / "matrix.md").write_text(matrix_markdown([report]), "utf-8")
+    (directory / "report.html").write_text(page(report), "utf-8")
     encoded = msgspec.json.format(msgspec.json.encode(report), indent=2)
     (directory / "report.json").write_bytes(encoded + b"\n")
-    (directory / "junit.xml").write_bytes(_junit(report))
 
 
 def read_report(path: Path) -> Report:
-    """Read a `report.json`."""
-    return msgspec.json.decode(path.read_bytes(), type=Report)
+    """Read a `report.json`.
+
+    Raises:
+        NotFoundError: There is none.
+        InvalidRequestError: It is no report, or one of a newer version.
+    """
+    hint = "`moorage conformance run PROVIDER --report DIR` writes DIR/report.json"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as exc:
+        raise NotFoundError(f"there is no report {path}", hint=hint) from exc
+    except OSError as exc:
+        why = exc.strerror or str(exc)
+        raise InvalidRequestError(f"{path} cannot be read: {why}", hint=hint) from exc
+    try:
+        version = msgspec.json.decode(content, type=_Version).schema_version
+        if version > SCHEMA_VERSION:
+            raise InvalidRequestError(
+                f"{path} has version {version} of the report, and this suite reads"
+                f" {SCHEMA_VERSION}",
+                hint="upgrade moorage-conformance",
+            )
+        return msgspec.json.decode(content, type=Report)
+    except (msgspec.DecodeError, UnicodeError) as exc:
+        raise InvalidRequestError(f"{path} is no report: {exc}", hint=hint) from exc
+
+
+class _Version(msgspec.Struct, frozen=True):
+    schema_version: int
 
 
 def _junit(report: Report) -> bytes:
