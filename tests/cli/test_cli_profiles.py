@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ import keyring
 import keyring.backend
 import pytest
 
+from moorage import SecretValue
+from moorage._cli._credentials import store
 from moorage._cli._exit_codes import ExitCode
 
 Cli = Callable[..., Any]
@@ -197,6 +200,29 @@ def test_unchecked_credential_is_stored(cli: Cli, config: Path) -> None:
 
     assert result.code == 0
     assert (config.parent / "credentials" / "gate.token").read_text() == "hunter2"
+
+
+def test_credential_that_could_not_be_read_back_is_not_stored(cli: Cli, config: Path) -> None:
+    """What no profile can use is refused when it is stored, and no profile is left behind."""
+    result = cli(*LOGIN, "--no-check", stdin=b"token=hunter2\0")
+
+    assert result.code == ExitCode.ACCESS
+    assert "NUL" in result.err
+    assert "hunter2" not in result.err
+    assert "gate" not in config.read_text()
+    assert not (config.parent / "credentials").exists()
+
+
+def test_directories_of_credentials_are_private(cli: Cli, home: Path) -> None:
+    """Directories that are made for a credential are nobody else's to look into."""
+    before = os.umask(0o022)
+    try:
+        store(home / "a" / "b" / "config.toml", "gate", "token", SecretValue("x"), where="file")
+    finally:
+        os.umask(before)
+
+    for directory in ("a", "a/b", "a/b/credentials"):
+        assert (home / directory).stat().st_mode & 0o777 == 0o700
 
 
 def test_login_again_replaces_the_credential(cli: Cli, config: Path) -> None:

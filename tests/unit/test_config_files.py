@@ -70,7 +70,6 @@ class TestUserFile:
         assert config.select().profile == "local"
         assert config.select().provider == "local"
         assert [profile.name for profile in config.profiles()] == ["local"]
-        assert not config.has_user_file
 
     @pytest.mark.parametrize("home", ["/nonexistent", "/dev/null", "/proc/self"])
     def test_in_a_home_that_is_none(self, home: str, monkeypatch: pytest.MonkeyPatch) -> None:

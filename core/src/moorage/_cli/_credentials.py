@@ -62,6 +62,10 @@ def store(
     Raises:
         ConfigError: It cannot be stored.
     """
+    from .._config._reference import checked
+    from .._config._target import make_directory
+
+    checked(value, f"what is given as {key!r} of profile {profile!r}")
     if where == "keyring":
         from .._config._keyring import write_keyring
 
@@ -70,7 +74,7 @@ def store(
         return {"keyring": name}
     path = file_of(config_path, profile, key)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path.parent)
         _replace(path, value)
     except OSError as exc:
         raise ConfigError(
@@ -126,13 +130,10 @@ def stored_credentials(
         profile: Whose.
         keys: Only those of these settings.
     """
-    if config.user_path is None or not config.user_path.exists():
+    if config.user_path is None:
         return []
-    import tomllib
-
-    table = tomllib.loads(config.user_path.read_text("utf-8")).get("profiles", {}).get(profile, {})
     found = []
-    for key, reference in table.items():
+    for key, reference in config.written(profile).items():
         if keys is not None and key not in keys:
             continue
         file = file_of(config.user_path, profile, key)

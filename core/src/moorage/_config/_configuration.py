@@ -76,11 +76,6 @@ class Config:
         project = ProjectConfig(read_project_file(directory))
         return cls(user, project, variables, directory)
 
-    @property
-    def has_user_file(self) -> bool:
-        """Whether the user's file exists."""
-        return self._user.file is not None
-
     def select(self, profile: str | None = None, provider: str | None = None) -> Selection:
         """Choose the profile and the provider.
 

@@ -32,7 +32,7 @@ def locked_target(path: Path, wait_s: float) -> Iterator[Path]:
                 f"{path} is not a file, so it cannot be changed",
                 hint="let MOORAGE_CONFIG name a file",
             )
-        _make_directory(target.parent)
+        make_directory(target.parent)
     except OSError as exc:
         raise _unwritable(path, exc) from exc
     lock = target.with_name(f".{target.name}.lock")
@@ -40,7 +40,7 @@ def locked_target(path: Path, wait_s: float) -> Iterator[Path]:
         yield target
 
 
-def _make_directory(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
     """Make a directory and those above it that are missing, for nobody else to look into."""
     missing = []
     while not directory.exists():
