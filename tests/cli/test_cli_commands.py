@@ -130,7 +130,13 @@ def test_call_as_data(cli: Cli) -> None:
 
 @pytest.mark.usefixtures("web")
 @pytest.mark.parametrize(
-    "words", [["--json", "{}", "--data", "x"], ["-H", "token abc"], ["--json", "NaN"]]
+    "words",
+    [
+        ["--json", "{}", "--data", "x"],
+        ["-H", "token abc"],
+        ["-H", "A: 1", "-H", "A: 2"],
+        ["--json", "NaN"],
+    ],
 )
 def test_bad_calls_are_refused(cli: Cli, harbor: World, words: list[str]) -> None:
     """What cannot be sent is refused before it is, and a header's value is not repeated."""
@@ -317,9 +323,13 @@ def test_doctor_of_a_sound_set_up(cli: Cli, harbor: World) -> None:
     result = cli("doctor", "-o", "json")
 
     assert (result.code, result.data["ok"]) == (0, True)
+    details = {check["check"]: check["detail"] for check in result.data["checks"]}
     assert {"python", "packages", "configuration", "plugin harbor", "keyring", "provider"} <= {
-        check["check"] for check in result.data["checks"]
+        *details
     }
+    packages = {package.partition(" ")[0] for package in details["packages"].split(", ")}
+    assert {"moorage", "click", "tomlkit", "websocket-client"} <= packages
+    assert not {"keyring", "pytest"} & packages
 
 
 def test_doctor_tells_who_can_read_the_configuration(cli: Cli, home: Path, harbor: World) -> None:

@@ -8,7 +8,7 @@ import click
 from ._app import App, is_terminal
 from ._failure import CommandFailure, UsageFailure
 from ._group import command, pass_app
-from ._parameters import Duration, read_content, read_json
+from ._parameters import Duration, mapping, read_content, read_json
 from ._text import visible
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def call(
         method,
         path,
         content_type=content_type,
-        headers=dict(map(_header, headers)),
+        headers=mapping(map(_header, headers), "-H"),
         timeout=timeout,
         **body,
     )

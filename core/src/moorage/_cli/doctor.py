@@ -1,6 +1,7 @@
 """`moorage doctor`."""
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -14,8 +15,6 @@ from ._group import command, pass_app
 from ._output import View
 
 CHECK = View("check", ("check", "status", "detail"), ("hint",))
-
-_DEPENDENCIES = ("click", "msgspec", "platformdirs", "pluggy", "rich", "structlog", "urllib3")
 
 
 class Check(NamedTuple):
@@ -75,10 +74,14 @@ def _python(_app: App) -> Iterator[Check]:
 
 
 def _packages(_app: App) -> Iterator[Check]:
-    from importlib.metadata import PackageNotFoundError, version
+    from importlib.metadata import PackageNotFoundError, requires, version
 
     found, missing = [f"moorage {__version__}"], []
-    for name in _DEPENDENCIES:
+    for requirement in requires("moorage") or ():
+        name, _, condition = requirement.partition(";")
+        if "extra" in condition:
+            continue
+        name = re.split(r"[^A-Za-z0-9._-]", name, maxsplit=1)[0]
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
