@@ -7,7 +7,7 @@ from typing import Any
 
 from moorage.errors import ConfigError
 
-from ._stream import Stream, end_task
+from ._stream import Stream
 
 _BACKLOG = 1024
 
@@ -27,6 +27,7 @@ class Listener:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         self.port = 0
 
     async def open(self, host: str, port: int) -> None:
@@ -48,12 +49,13 @@ class Listener:
 
     async def close(self) -> None:
         """End everything at once."""
+        self._closed = True
         if self._server is not None:
             self._server.close()
-        for task in list(self._tasks):
-            await end_task(task)
-        if self._server is not None:
-            await self._server.wait_closed()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -61,7 +63,10 @@ class Listener:
         self._tasks.add(task)
         stream = Stream(reader, writer)
         try:
-            await self._serve(stream)
+            if self._closed:  # accepted a moment before
+                stream.reset()
+            else:
+                await self._serve(stream)
         except asyncio.CancelledError:
             stream.reset()  # the listener is closed, and nobody waits for this task
         finally:

@@ -55,6 +55,9 @@ class Tunnel:
             await self._client.discard()
         except OSError:
             await self._close("reset")
+        except asyncio.CancelledError:  # the proxy is closed
+            self.reset()
+            raise
         finally:
             self._tally.add(open_connections=-1)
             for stream in self._streams():
