@@ -37,6 +37,28 @@ def test_push_takes_its_words_from_the_app(app: Path) -> None:
     assert artifact.version
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("weights.bin", "weights"),
+        ("My Weights (1).bin", "my-weights-1"),
+        ("a..b.bin", "a.b"),
+        ("data.v2/", "data.v2"),
+        (f"{'x' * 70}/", "x" * 63),
+    ],
+)
+def test_push_names_what_has_no_name(tmp_path: Path, path: str, name: str) -> None:
+    """A file is named for itself without its extension, and a directory with its whole name."""
+    source = tmp_path / path
+    if path.endswith("/"):
+        source.mkdir()
+        (source / "rows.csv").write_text("1\n")
+    else:
+        source.write_bytes(b"1")
+
+    assert open_memory(World()).artifacts.push(source, kind="data").name == name
+
+
 def test_push_without_an_app_needs_a_kind(tmp_path: Path) -> None:
     """A file that is no app is refused until the caller says what it is."""
     model = tmp_path / "weights.bin"
@@ -91,6 +113,35 @@ def test_pull_gives_the_app_back(app: Path, tmp_path: Path) -> None:
     for file in app.iterdir():
         assert (pulled / file.name).read_bytes() == file.read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["back", "iris"]
+
+
+def test_pull_is_as_private_as_its_caller_asks(app: Path, tmp_path: Path) -> None:
+    """The umask decides who can look into the directory of a pulled artifact."""
+    cloud = open_memory(World())
+    cloud.artifacts.push(app, version="1")
+    before = os.umask(0o077)
+    try:
+        pulled = cloud.artifacts.pull("iris:1", tmp_path / "back")
+    finally:
+        os.umask(before)
+
+    assert pulled.stat().st_mode & 0o777 == 0o700
+
+
+def test_pull_of_a_file_that_a_driver_does_not_write(tmp_path: Path) -> None:
+    """A driver that writes no file, or two, is named as what is at fault."""
+    world = World()
+    cloud = open_memory(world)
+    (tmp_path / "weights.bin").write_bytes(b"\x07")
+    cloud.artifacts.push(tmp_path / "weights.bin", kind="model", version="1")
+    artifact, _ = world.artifacts["weights:1"]
+
+    for contents in ({}, {"a": b"", "b": b""}):
+        world.artifacts["weights:1"] = (artifact, contents)
+        with pytest.raises(errors.PluginError, match="the one file"):
+            cloud.artifacts.pull("weights:1", tmp_path / "w")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.bin"]
 
 
 def test_pull_into_an_empty_directory(app: Path, tmp_path: Path) -> None:

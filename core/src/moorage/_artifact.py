@@ -131,6 +131,12 @@ def check_name(name: str, noun: str) -> str:
     return name
 
 
+def portable_name(text: str) -> str:
+    """Return a text with what no artifact's name can hold replaced by hyphens; perhaps nothing."""
+    plain = re.sub(r"[^a-z0-9._-]+", "-", text.lower())
+    return re.sub(r"\.{2,}", ".", plain)[:63].strip("-._")
+
+
 def check_version(version: str) -> str:
     """Return an artifact's version if every provider can hold it.
 

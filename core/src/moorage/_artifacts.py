@@ -17,6 +17,7 @@ from ._artifact import (
     check_labels,
     check_name,
     check_version,
+    portable_name,
     shown,
 )
 from ._listing import Listing
@@ -29,6 +30,7 @@ from .errors import (
     InvalidRequestError,
     MoorageError,
     NotFoundError,
+    PluginError,
     QuotaError,
     Retry,
 )
@@ -167,12 +169,25 @@ class Artifacts:
             with self._session.call("artifacts.pull", f"artifact/{artifact.ref}"):
                 self._session.artifacts.pull(artifact, inside, progress=relay)
             if artifact.is_file:
-                (content,) = inside.iterdir()
+                content = self._only_file(inside, artifact)
                 if target.is_dir():
                     target = target / content.name
             else:
                 content = inside
             return _publish(content, target)
+
+    def _only_file(self, inside: Path, artifact: Artifact) -> Path:
+        found = list(inside.iterdir())
+        if len(found) != 1 or not found[0].is_file() or found[0].is_symlink():
+            raise PluginError(
+                f"provider {self._session.provider!r} did not write the one file that"
+                f" {artifact.ref} is",
+                hint="this is a defect of the provider package: please report it",
+                provider=self._session.provider,
+                operation="artifacts.pull",
+                resource=f"artifact/{artifact.ref}",
+            )
+        return found[0]
 
     def open(self, ref: AnyRef) -> BinaryIO:
         """Return an artifact's content as a stream: the file, or an archive of the directory.
@@ -315,7 +330,9 @@ def _kind_of(source: "Source") -> ArtifactKind:
 
 
 def _name_of(path: Path) -> str:
-    return path.resolve().stem.lower().replace(" ", "-")
+    # A directory's name has no extension, though it may have a dot.
+    whole = path.resolve()
+    return portable_name(whole.name if whole.is_dir() else whole.stem)
 
 
 def _check_destination(target: Path) -> None:
@@ -352,7 +369,6 @@ def _staging(parent: Path) -> "Iterator[Path]":
 def _publish(content: Path, target: Path) -> Path:
     try:
         if content.is_dir():
-            content.chmod(0o755)
             if target.is_dir():
                 target.rmdir()
             content.rename(target)

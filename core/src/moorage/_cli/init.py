@@ -1,6 +1,5 @@
 """`moorage init`."""
 
-import re
 from pathlib import Path
 
 import click
@@ -20,22 +19,17 @@ def init(app: App, directory: str, *, name: str | None) -> None:
     The app serves HTTP, has a job, needs no package and runs on every provider. Nothing that
     exists is overwritten.
     """
-    from .._artifact import check_name
+    from .._artifact import check_name, portable_name
     from .._starter import write_app
 
     target = Path(directory)
     try:
-        called = check_name(name or _name_of(target), "artifact")
+        called = check_name(name or portable_name(target.resolve().name), "artifact")
     except InvalidRequestError as exc:
         exc.hint = f"{exc.hint}; --name gives the app another name than its directory's"
         raise
     app.out.lines("path", [str(path) for path in write_app(target, called)])
     app.out.talk(f"next: moorage deploy {called} {_shown(target)}")
-
-
-def _name_of(directory: Path) -> str:
-    """Return a directory's name with what no artifact's name can hold replaced."""
-    return re.sub(r"[^a-z0-9._-]+", "-", directory.resolve().name.lower()).strip("-._")
 
 
 def _shown(directory: Path) -> str:
