@@ -13,10 +13,14 @@ from moorage._cli._app import App
 from moorage._cli._failure import CommandFailure, UsageFailure
 from moorage._cli._group import complete_provider, group, pass_app
 from moorage._cli._output import View
+from moorage._cli._text import visible
 
 if TYPE_CHECKING:
     from ._report import Report
 
+_REPORT_FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
+
+DIFFERENCES = View("name", ("kind", "name", "before", "now", "reason"), ())
 REPORT = View("run", ("provider", "plugin", "verdict", "level", "target", "run", "seconds"), ())
 
 
@@ -54,7 +58,7 @@ def conformance() -> None:
     "directory",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where to write report.json and junit.xml.",
+    help="Where to write report.html, report.json, junit.xml, badge.json and matrix.md.",
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, help="How many processes share it.")
 @click.option(
@@ -87,42 +91,125 @@ def run(
             "a live run creates things in an account, so that its profile must be named",
             hint="add --profile NAME",
         )
-    words = ["--pyargs", "moorage_conformance.suite", "-p", "no:cacheprovider"]
-    words += ["--moorage-provider", name, "--moorage-target", target]
-    words += ["--moorage-level", level]
-    if profile is not None:
-        words += ["--moorage-profile", profile]
-    if expression is not None:
-        words += ["-k", expression]
-    if known_failures is not None:
-        words += ["--moorage-known-failures", str(known_failures)]
-    if jobs > 1:
-        _require_xdist()
-        words += ["-n", str(jobs), "--dist", "loadscope"]
-    with tempfile.TemporaryDirectory(prefix="moorage-report-") as temporary:
-        place = directory or Path(temporary)
-        stale = place / "report.json"
-        stale.unlink(missing_ok=True)
-        # A program of its own: a suite that crashes must not take the command with it.
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *words, "--moorage-report", str(place)],
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
-            check=False,
-            env=os.environ,
-        )
-        if not stale.exists():
-            raise CommandFailure(
-                f"the suite ended with {done.returncode} and no report",
-                code="engine_error",
-                hint="what it said stands above",
-            )
-        from ._report import read_report
-
-        report = read_report(stale)
+    report = _run(
+        *("--moorage-provider", name, "--moorage-target", target, "--moorage-level", level),
+        profile=profile,
+        expression=expression,
+        known_failures=known_failures,
+        jobs=jobs,
+        directory=directory,
+    )
     _show(app, report)
     if report.verdict not in {"pass", "partial"}:
         raise _failure(report)
+
+
+@conformance.command(
+    "matrix",
+    examples=(
+        "moorage conformance matrix local/report.json acme/report.json",
+        "moorage conformance matrix */report.json --markdown",
+    ),
+)
+@click.argument("reports", metavar="REPORT...", nargs=-1, required=True, type=_REPORT_FILE)
+@click.option("--markdown", is_flag=True, help="Write the Markdown rows of a README instead.")
+@pass_app
+def matrix(app: App, reports: tuple[Path, ...], *, markdown: bool) -> None:
+    """Show what several providers can do side by side, from their report.json files."""
+    from ._report import read_report
+    from .reports import matrix_markdown, matrix_rows
+
+    found = [read_report(path) for path in reports]
+    if markdown:
+        app.out.bytes(matrix_markdown(found).encode())
+    elif app.out.format in {"table", "wide"}:
+        headers, rows = matrix_rows(found)
+        app.out.rows(headers, [[visible(text) for text in row] for row in rows])
+    elif app.out.format == "name":
+        app.out.lines("provider", [report.provider for report in found])
+    else:
+        app.out.data(
+            [
+                {
+                    "provider": report.provider,
+                    "plugin": report.plugin,
+                    "verdict": report.verdict,
+                    "level": report.level,
+                    "capabilities": report.capabilities,
+                }
+                for report in found
+            ]
+        )
+
+
+@conformance.command(
+    "verify",
+    examples=(
+        "moorage conformance verify report.json",
+        "moorage conformance verify report.json --report now",
+    ),
+)
+@click.argument("path", metavar="REPORT", type=_REPORT_FILE)
+@click.option(
+    "--report",
+    "directory",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to write the new report.",
+)
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, help="How many processes share it.")
+@click.option(
+    "--known-failures",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="The known failures that the report was made with.",
+)
+@pass_app
+def verify(
+    app: App,
+    path: Path,
+    *,
+    directory: Path | None,
+    jobs: int,
+    known_failures: Path | None,
+) -> None:
+    """Run again what REPORT was made by, and show what is not as it says.
+
+    Provider, level and chosen tests are those of the report. A report of a live run creates
+    things in an account, whose profile must be named. The command ends with 0 if nothing differs.
+    """
+    from ._report import read_report
+    from .reports import differences
+
+    before = read_report(path)
+    if directory is not None and (directory / "report.json").resolve() == path.resolve():
+        raise UsageFailure(
+            f"the new report would replace {path}", hint="name another directory with --report"
+        )
+    profile = app.options.profile
+    if before.target == "live" and profile is None:
+        raise UsageFailure(
+            "a live run creates things in an account, so that its profile must be named",
+            hint="add --profile NAME",
+        )
+    now = _run(
+        *("--moorage-provider", before.provider, "--moorage-target", before.target),
+        *("--moorage-level", before.level),
+        profile=profile or before.profile,
+        expression=before.chosen or None,
+        known_failures=known_failures,
+        jobs=jobs,
+        directory=directory,
+    )
+    found = list(differences(before, now))
+    app.out.records(found, DIFFERENCES, quiet=True)
+    if found:
+        raise CommandFailure(
+            f"{len(found)} things are not as {path} says",
+            code="different",
+            hint="what differs stands in the output; suite and plugin may be of another version",
+        )
+    app.out.talk(f"{len(now.tests)} tests end as {path} says")
 
 
 @conformance.command("sweep", examples=("moorage conformance sweep 1f3a9c2e",))
@@ -145,6 +232,53 @@ def sweep(app: App, run_id: str) -> None:
             code="left_behind",
             hint="sweep again, or remove them by hand",
         )
+
+
+def _run(
+    *words: str,
+    profile: str | None,
+    expression: str | None,
+    known_failures: Path | None,
+    jobs: int,
+    directory: Path | None,
+) -> "Report":
+    """Run the suite and return its report.
+
+    Raises:
+        CommandFailure: It wrote none.
+    """
+    from ._report import read_report
+
+    command = [sys.executable, "-m", "pytest", "--pyargs", "moorage_conformance.suite"]
+    command += ["-p", "no:cacheprovider", *words]
+    if profile is not None:
+        command += ["--moorage-profile", profile]
+    if expression is not None:
+        command += ["-k", expression]
+    if known_failures is not None:
+        command += ["--moorage-known-failures", str(known_failures)]
+    if jobs > 1:
+        _require_xdist()
+        command += ["-n", str(jobs), "--dist", "loadscope"]
+    with tempfile.TemporaryDirectory(prefix="moorage-report-") as temporary:
+        place = directory or Path(temporary)
+        written = place / "report.json"
+        written.unlink(missing_ok=True)
+        # A program of its own: a suite that crashes must not take the command with it.
+        done = subprocess.run(
+            [*command, "--moorage-report", str(place)],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            check=False,
+            env=os.environ,
+        )
+        if not written.exists():
+            raise CommandFailure(
+                f"the suite ended with {done.returncode} and no report",
+                code="engine_error",
+                hint="what it said stands above",
+            )
+        return read_report(written)
 
 
 def _require_xdist() -> None:

@@ -358,14 +358,16 @@ class Engine:
             digest=digest_of(__version__, plugin, self.declared),
             target=str(self.target),
             level=str(self.level),
+            profile=self.profile,
+            chosen=self.config.getoption("keyword", ""),
             platform=f"{platform.system()} {platform.machine()}, Python {sys.version.split()[0]}",
             started_at=self.started_at,
             seconds=round(time.perf_counter() - self.begun, 3),
             counts={str(outcome): counts[str(outcome)] for outcome in Outcome},
             capabilities=capability_verdicts(self.declared, tests) if self.declared else {},
             tests=tests,
-            left_behind=tuple(self.left_behind),
-            harness_problem=self.problem,
+            left_behind=tuple(map(self._clean, self.left_behind)),
+            harness_problem=self._clean(self.problem),
         )
 
 

@@ -31,7 +31,7 @@ _MARKS = {
 _SENTENCES = {
     Verdict.PASS: "Every promise that was tested is kept.",
     Verdict.PARTIAL: "Nothing failed, but core tests were not run.",
-    Verdict.FAIL: "Promises are broken.",
+    Verdict.FAIL: "Promises are broken; each is named under Failures.",
     Verdict.ERROR: "The suite or the harness failed, so that little is known about the provider.",
 }
 
