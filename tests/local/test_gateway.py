@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from moorage_local._endpoint import GATEWAY_HEADER
-from moorage_local._gateway import Front, Gateway, PortTakenError, Upstream
+from moorage_local._endpoint import GATEWAY_HEADER, PortTakenError
+from moorage_local._gateway import Front, Gateway, Upstream
 from moorage_local._health import probe
 
 MIB = 1 << 20

@@ -79,7 +79,7 @@ class Agent:
                 await self._look()
                 if os.getppid() != self._parent:
                     server.close()
-                    await self._context.gateway.close_all()
+                    await (await self._context.gateway()).close_all()
                     await in_thread(lambda: self._supervisor.revive(self._parent))
                     break
                 if self._is_idle() and await self._leave(server):
@@ -93,7 +93,7 @@ class Agent:
             await asyncio.gather(jobs, return_exceptions=True)
             await in_thread(self._scheduler.close)
             await asyncio.gather(*(keeper.close() for keeper in self._keepers.values()))
-            await self._context.gateway.close_all()
+            await (await self._context.gateway()).close_all()
 
     async def _take_over(self) -> None:
         """Serve again what is there, before anybody is told that there is an agent."""

@@ -21,6 +21,10 @@ _BENTO_REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requireme
 _BENTO_PYTHON = re.compile(rb"""^ *python_version: *['"]?(\d+\.\d+)""", re.MULTILINE)
 
 
+class UnhealthyError(Exception):
+    """The app is not healthy; the message says why."""
+
+
 class App(msgspec.Struct, frozen=True, kw_only=True):
     """An artifact that can be run."""
 

@@ -37,13 +37,11 @@ from ._apps import App, count_workers, find_app
 from ._database import Database, moment
 from ._deployment_options import DeploymentLimits, parse_options
 from ._deployment_records import DeploymentRecord
-from ._endpoint import Endpoint
+from ._endpoint import HOST, Endpoint, PortTakenError
 from ._environments import BuildError, choose_interpreter
 from ._supervisor import Supervisor
 from ._vault import check_exist
 from ._workdirs import Workdirs
-
-HOST = "127.0.0.1"
 
 _PAGE_LENGTH = 200
 _MOST_WORKERS = 64
@@ -118,7 +116,7 @@ class Deployments:
                             connection, found, spec, number, digest, port, limits
                         )
                 break
-            except _PortTakenError:
+            except PortTakenError:
                 continue
         else:
             raise UnavailableError(
@@ -480,10 +478,6 @@ def _check_app(app: App, spec: DeploymentSpec) -> None:
         ) from exc
 
 
-class _PortTakenError(Exception):
-    """A port that was chosen at random is taken."""
-
-
 def _free_port() -> int:
     return random.choice(_PORTS)  # noqa: S311  # nothing secret about a port
 
@@ -502,7 +496,7 @@ def _check_port(connection: sqlite3.Connection, port: int, *, requested: bool) -
     if free:
         return
     if not requested:
-        raise _PortTakenError
+        raise PortTakenError
     raise ConflictError(
         f"port {port} is taken by {f'deployment {owner!r}' if owner else 'another program'}",
         hint="choose another port, or leave the option `port` out",

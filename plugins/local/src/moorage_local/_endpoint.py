@@ -12,9 +12,16 @@ if TYPE_CHECKING:
 GATEWAY_HEADER = "Moorage-Gateway"
 """Marks what the gateway itself answers; the value is an error's code."""
 
+HOST = "127.0.0.1"
+"""Where deployments are called."""
+
 _CONNECT_S = 5.0
 _CHUNK_BYTES = 64 * 1024
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+
+
+class PortTakenError(Exception):
+    """Another program listens on a deployment's port."""
 
 
 class Endpoint:

@@ -32,9 +32,7 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
-from ._endpoint import GATEWAY_HEADER
-
-HOST = "127.0.0.1"
+from ._endpoint import GATEWAY_HEADER, HOST, PortTakenError
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HOP_BY_HOP = frozenset(
@@ -56,10 +54,6 @@ _KEEP_ALIVE_S = 3600.0  # longer than any client's, so that it is the client who
 _LINE_BYTES = 64 * 1024
 _RESTARTING = 1012  # close code of a WebSocket whose server is being replaced
 _NO_STATUS = frozenset({1005, 1006, 1015})  # close codes that are never sent
-
-
-class PortTakenError(Exception):
-    """Another program listens on the port."""
 
 
 class Upstream:

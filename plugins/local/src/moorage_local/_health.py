@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import ClientConnectorError, ClientError, ClientTimeout
 
+from ._apps import UnhealthyError
 from ._gateway import Upstream
 
 PROBE_S = 5.0
@@ -13,10 +14,6 @@ PROBE_S = 5.0
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.25
-
-
-class UnhealthyError(Exception):
-    """The app is not healthy; the message says why."""
 
 
 async def probe(upstream: Upstream, path: str | None, *, limit: float = PROBE_S) -> str | None:

@@ -12,7 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moorage.errors import MoorageError
 from moorage.plugin import DeploymentState, OperationState
@@ -22,12 +22,14 @@ from . import _processes, _unit
 from ._apps import find_app
 from ._deployment_options import DeploymentLimits, parse_options
 from ._deployment_records import DeploymentRecord
-from ._gateway import Front, PortTakenError, Upstream
-from ._health import probe
+from ._endpoint import PortTakenError
 from ._rollout import AgentContext, Rollout, RolloutError, Serving, in_thread, restore
 from ._runner import end_leftovers
 from ._supervisor_errors import SupervisorError
 from ._unit import UnitStatus
+
+if TYPE_CHECKING:
+    from ._gateway import Front, Upstream
 
 _WATCH_S = 0.5  # between two looks at a unit that serves
 _SUSPECT_S = 0.05  # between two looks at one that was started again
@@ -163,6 +165,7 @@ class Keeper:
                         self._context.workdirs, serving.artifact_digest, "the artifact"
                     )
                 )
+                await self._context.gateway()
                 self._serving = restore(self._context, serving, unit, app)
                 self._limits = serving.limits
                 units.remove(serving.unit)
@@ -243,7 +246,10 @@ class Keeper:
         message = f"revision {record.wanted} failed: {error.message}"
         serving = self._serving
         self._log(message)
-        if serving is None and (front := self._context.gateway.get(record.id)) is not None:
+        if (
+            serving is None
+            and (front := (await self._context.gateway()).get(record.id)) is not None
+        ):
             front.absence = "its revision failed to start"
 
         def write() -> None:
@@ -286,7 +292,7 @@ class Keeper:
         await in_thread(remove)
 
     async def _end_everything(self, deployment_id: str, absence: str) -> None:
-        front = self._context.gateway.get(deployment_id)
+        front = (await self._context.gateway()).get(deployment_id)
         if front is not None:
             front.absence = absence
             front.current = None
@@ -295,7 +301,7 @@ class Keeper:
             self._retire_serving(serving)
         while self._retirements:
             await asyncio.wait(set(self._retirements))
-        await self._context.gateway.close(deployment_id)
+        await (await self._context.gateway()).close(deployment_id)
 
     # -- what serves -----------------------------------------------------------------------
 
@@ -306,7 +312,7 @@ class Keeper:
             if record.state is DeploymentState.FAILED:
                 return None  # until somebody changes or starts it
             return await self._unless_changed(record, self._repair(record))
-        if self._context.gateway.get(record.id) is None:
+        if (await self._context.gateway()).get(record.id) is None:
             return await self._reopen(record, serving)
         program = (await self._context.programs(age=_WATCH_S / 2)).get(serving.unit_id)
         if program is None or program.state == "STOPPED":
@@ -327,7 +333,7 @@ class Keeper:
             return _SUSPECT_S
         if serving.runner != program.pid:
             # It was started again since the last look, or this is the first one.
-            flaw = await probe(serving.upstream, serving.health)
+            flaw = await self._probe(serving)
             if flaw is not None:
                 await self._degrade(record, "restarting", f"the app was started again: {flaw}")
                 return _SUSPECT_S
@@ -356,12 +362,17 @@ class Keeper:
             return True
         if loop.time() < self._health_due:
             return self._health_failures < _HEALTH_FAILURES
-        flaw = await probe(serving.upstream, serving.health)
+        flaw = await self._probe(serving)
         self._health_due = loop.time() + (_ILL_S if flaw else _HEALTH_S)
         self._health_failures = self._health_failures + 1 if flaw else 0
         if flaw is not None and self._health_failures >= _HEALTH_FAILURES:
             await self._degrade(record, "unhealthy", f"the app is not healthy: {flaw}")
         return self._health_failures < _HEALTH_FAILURES
+
+    async def _probe(self, serving: Serving) -> str | None:
+        from ._health import probe  # there is an app, so the gateway is there
+
+        return await probe(serving.upstream, serving.health)
 
     async def _repair(self, record: DeploymentRecord) -> float:
         """Have what should serve do so again, after the supervisor or the machine went down."""
@@ -400,7 +411,7 @@ class Keeper:
     async def _give_up(self, record: DeploymentRecord, serving: Serving) -> None:
         """Call a deployment failed whose app has crashed again and again."""
         message = f"the app {self._ending(serving)}, again and again"
-        front = self._context.gateway.get(record.id)
+        front = (await self._context.gateway()).get(record.id)
         if front is not None:
             front.absence = "its app has crashed again and again"
             front.current = None
@@ -417,7 +428,7 @@ class Keeper:
 
     async def _lose(self, serving: Serving, why: str) -> None:
         self._log(f"revision {serving.number}: {why}")
-        front = self._context.gateway.get(self.deployment_id)
+        front = (await self._context.gateway()).get(self.deployment_id)
         if front is not None:
             front.absence = "its app is being restored"
             front.current = None
@@ -463,7 +474,7 @@ class Keeper:
         self,
         unit_id: str,
         *,
-        upstream: Upstream | None = None,
+        upstream: "Upstream | None" = None,
         drain_timeout: float = 0.0,
         stop_timeout: float = 10.0,
     ) -> None:
@@ -527,9 +538,10 @@ class Keeper:
 
     # -- small things ----------------------------------------------------------------------
 
-    async def _open(self, record: DeploymentRecord) -> Front:
+    async def _open(self, record: DeploymentRecord) -> "Front":
         hosts = parse_options(record.spec.options).hosts
-        return await self._context.gateway.open(record.id, record.name, record.port, hosts)
+        gateway = await self._context.gateway()
+        return await gateway.open(record.id, record.name, record.port, hosts)
 
     async def _set(
         self, record: DeploymentRecord, state: DeploymentState, phase: str, message: str

@@ -9,26 +9,28 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from moorage.errors import MoorageError
 from moorage.plugin import DeploymentState
 
 from . import _deployment_records as records
 from . import _unit
-from ._apps import App, count_workers, find_app, serving_command, variables
+from ._apps import App, UnhealthyError, count_workers, find_app, serving_command, variables
 from ._database import Database
 from ._deployment_options import DeploymentLimits, parse_options
 from ._deployment_records import DeploymentRecord, RevisionRecord
+from ._endpoint import HOST, PortTakenError
 from ._environments import BuildError, Environment, Environments
-from ._gateway import HOST, Gateway, PortTakenError, Upstream
-from ._health import UnhealthyError, wait_until_healthy
 from ._home import Home
 from ._log_files import LogWriter, last_seq, records_before
 from ._supervisor import Program, ProgramStatus, Supervisor
 from ._supervisor_errors import RefusedError, SupervisorError
 from ._unit import Unit, UnitEnd, UnitKind
 from ._workdirs import Workdirs
+
+if TYPE_CHECKING:
+    from ._gateway import Gateway, Upstream
 
 T = TypeVar("T")
 
@@ -62,12 +64,18 @@ class AgentContext:
         self.home = home
         self.database = database
         self.supervisor = supervisor
-        self.gateway = Gateway()
+        # It takes longer to import than everything else together, and is needed only when there
+        # is an app to ask.
+        self._gateway = asyncio.ensure_future(in_thread(_make_gateway))
         self._programs: dict[str, ProgramStatus] = {}
         self._programs_at = -math.inf
         self._programs_lock = asyncio.Lock()
         self.environments = Environments(home)
         self.workdirs = Workdirs(home, database)
+
+    async def gateway(self) -> "Gateway":
+        """Return the gateway, as soon as it can be used."""
+        return await asyncio.shield(self._gateway)
 
     async def programs(self, *, age: float = 0.0) -> dict[str, ProgramStatus]:
         """Return how the units are, as the supervisor sees it.
@@ -122,7 +130,7 @@ class Serving:
         self,
         revision: RevisionRecord,
         unit: Unit,
-        upstream: Upstream,
+        upstream: "Upstream",
         *,
         health: str | None,
     ) -> None:
@@ -156,9 +164,6 @@ class Rollout:
         """
         context, revision = self._context, self._revision
         try:
-            await context.gateway.open(
-                self._record.id, self._record.name, self._record.port, self._options.hosts
-            )
             app = await in_thread(
                 lambda: find_app(
                     context.workdirs,
@@ -202,7 +207,6 @@ class Rollout:
         workers = revision.spec.replicas or 1
         port = _free_port() if app.is_bento else 0
         path = context.supervisor.unit_socket(unit_id)
-        upstream = Upstream(unit_id, port=port) if app.is_bento else Upstream(unit_id, path=path)
         unit = Unit(
             id=unit_id,
             kind=UnitKind.APP,
@@ -235,6 +239,12 @@ class Rollout:
         began = asyncio.get_running_loop().time()
         await in_thread(lambda: self._store(unit))
         await in_thread(lambda: context.supervisor.start(_program(unit)))
+        gateway = await context.gateway()
+        from ._gateway import Upstream
+        from ._health import wait_until_healthy
+
+        await gateway.open(record.id, record.name, record.port, self._options.hosts)
+        upstream = Upstream(unit_id, port=port) if app.is_bento else Upstream(unit_id, path=path)
         try:
             await wait_until_healthy(
                 upstream,
@@ -284,8 +294,18 @@ class Rollout:
         return None
 
 
+def _make_gateway() -> "Gateway":
+    from . import _health  # will be needed together with the gateway
+    from ._gateway import Gateway
+
+    del _health
+    return Gateway()
+
+
 def restore(context: AgentContext, revision: RevisionRecord, unit: Unit, app: App) -> Serving:
-    """Return a revision that an earlier agent has brought up."""
+    """Return a revision that an earlier agent has brought up; the gateway has to be there."""
+    from ._gateway import Upstream
+
     if app.is_bento:
         port = int(unit.argv[unit.argv.index("--port") + 1])
         upstream = Upstream(unit.id, port=port)
