@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from ._artifact import ArtifactKind, check_label, check_name, check_version, shown
+from ._artifact import ArtifactKind, check_label, check_name, check_version
 from ._ignore import flaw_of_pattern
 from ._portable_path import flaw_of
+from ._shown import shown
 from ._toml_keys import KeyPath, line_of
 from .errors import InvalidRequestError
 

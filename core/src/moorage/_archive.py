@@ -12,7 +12,8 @@ from typing import NamedTuple, Self
 import msgspec
 
 from ._directory import Directory, LinkError, Parts, resolved
-from ._portable_path import PathSet, flaw_of, shown_path
+from ._portable_path import PathSet, flaw_of
+from ._shown import shown
 from ._source import Source, SourceFile
 from .errors import IntegrityError, InvalidRequestError, MoorageError, QuotaError
 
@@ -71,9 +72,7 @@ def in_order(entries: Iterable[ArchiveEntry]) -> list[ArchiveEntry]:
     paths = PathSet()
     for entry in ordered:
         if flaw := flaw_of(entry.path) or paths.add_file(entry.path):
-            raise InvalidRequestError(
-                f"{shown_path(entry.path)} cannot be in an archive: it {flaw}"
-            )
+            raise InvalidRequestError(f"{shown(entry.path)} cannot be in an archive: it {flaw}")
     return ordered
 
 
@@ -91,7 +90,7 @@ def checked_content(entry: ArchiveEntry) -> Iterator[bytes]:
         yield chunk
     if left:
         raise IntegrityError(
-            f"{shown_path(entry.path)} has {'more' if left < 0 else 'fewer'} bytes than the"
+            f"{shown(entry.path)} has {'more' if left < 0 else 'fewer'} bytes than the"
             f" {entry.size_bytes} that it was to have",
             hint="it changed while it was read; try again",
         )
@@ -123,13 +122,13 @@ class Unpacking:
             self._directory = Directory(into)
         except OSError as exc:
             raise InvalidRequestError(
-                f"{shown_path(str(into))} cannot be unpacked into: {exc.strerror}",
+                f"{shown(str(into))} cannot be unpacked into: {exc.strerror}",
                 hint="make an empty directory for it",
             ) from exc
         if occupied:
             self._directory.close()
             raise InvalidRequestError(
-                f"{shown_path(str(into))} is not empty", hint="unpack into an empty directory"
+                f"{shown(str(into))} is not empty", hint="unpack into an empty directory"
             )
 
     def __enter__(self) -> Self:
@@ -203,16 +202,14 @@ class Unpacking:
             with self._writing():
                 file.close()
         if left:
-            raise IntegrityError(
-                f"the archive's {shown_path(name)} has not the size that it claims"
-            )
+            raise IntegrityError(f"the archive's {shown(name)} has not the size that it claims")
 
     def add_copy(self, name: str, original: str) -> None:
         """Write a file that an archive has as a second name of one before it."""
         path = _path(original)
         if not self._paths.is_file(path) or path in self._links:
             raise IntegrityError(
-                f"the archive's {shown_path(name)} is another name of {shown_path(original)},"
+                f"the archive's {shown(name)} is another name of {shown(original)},"
                 " which is no file before it"
             )
         with open(self._directory.open_file(_parts(path)), "rb") as file:  # noqa: PTH123  # a descriptor
@@ -229,9 +226,7 @@ class Unpacking:
         path = _path(name)
         self._claim(name, self._paths.add_file(path))
         if "\0" in target or not target:
-            raise IntegrityError(
-                f"the archive's link {shown_path(name)} leads to {shown_path(target)}"
-            )
+            raise IntegrityError(f"the archive's link {shown(name)} leads to {shown(target)}")
         self._links[path] = target
 
     def finish(self) -> None:
@@ -245,7 +240,7 @@ class Unpacking:
                 resolved(_parts(path), self._target)
             except LinkError as exc:
                 raise IntegrityError(
-                    f"the archive's link {shown_path(path)} leads {exc}",
+                    f"the archive's link {shown(path)} leads {exc}",
                     hint="it is not safe to unpack",
                 ) from exc
         for path, target in self._links.items():
@@ -279,7 +274,7 @@ class Unpacking:
     @staticmethod
     def _claim(name: str, flaw: str | None) -> None:
         if flaw:
-            raise IntegrityError(f"the archive's {shown_path(name)} cannot be unpacked: it {flaw}")
+            raise IntegrityError(f"the archive's {shown(name)} cannot be unpacked: it {flaw}")
 
 
 def _path(name: str, *, is_directory: bool = False) -> str:
@@ -293,7 +288,7 @@ def _path(name: str, *, is_directory: bool = False) -> str:
             return ""
     if flaw := flaw_of(path):
         raise IntegrityError(
-            f"the archive's {shown_path(name)} cannot be unpacked: its path {flaw}",
+            f"the archive's {shown(name)} cannot be unpacked: its path {flaw}",
             hint="it is not safe to unpack",
         )
     return path
@@ -306,9 +301,9 @@ def _parts(path: str) -> Parts:
 def _unwritable(into: Path, error: OSError) -> MoorageError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         return QuotaError(
-            f"there is no room in {shown_path(str(into))}: {error.strerror}", hint="free some space"
+            f"there is no room in {shown(str(into))}: {error.strerror}", hint="free some space"
         )
     return InvalidRequestError(
-        f"{shown_path(str(into))} cannot be written: {error.strerror or error}",
+        f"{shown(str(into))} cannot be written: {error.strerror or error}",
         hint="choose a directory of your own",
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 
 import msgspec
 
+from ._shown import shown
 from .errors import InvalidRequestError
 
 AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -183,9 +184,3 @@ def check_label(key: str, value: str) -> None:
                 f" up to {_LABEL_LIMIT}",
                 fields={f"labels.{shown(key)}": "not short printable text"},
             )
-
-
-def shown(value: object) -> str:
-    """Return a value as it can stand in a message: quoted, control characters escaped, short."""
-    text = ascii(value)
-    return text if len(text) <= 80 else f"{text[:60]}… ({len(str(value))} characters)"  # one line

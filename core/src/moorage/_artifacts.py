@@ -18,12 +18,12 @@ from ._artifact import (
     check_name,
     check_version,
     portable_name,
-    shown,
 )
 from ._listing import Listing
 from ._lost_reply import look_after, settle_delete, settled
 from ._page import Page
 from ._session import Session
+from ._shown import shown
 from .errors import (
     AlreadyExistsError,
     ConflictError,

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import msgspec
 
-from ._artifact import shown
 from ._deployment import CallRequest
 from ._environment import is_text
 from ._json_value import check_json
 from ._operations import check_timeout
+from ._shown import shown
 from .errors import InvalidRequestError
 
 UNSET: Final = msgspec.UNSET

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
 
-from ._artifact import shown
 from ._artifacts import Artifacts
 from ._capability import Capabilities
 from ._clock import Clock, SystemClock
@@ -20,6 +19,7 @@ from ._operations import Operation, OperationToken
 from ._redaction import Redactor
 from ._secrets import Secrets
 from ._session import Session
+from ._shown import shown
 from ._version import __version__
 from .errors import ConfigError, InvalidRequestError
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
-from ._artifact import check_labels, check_name, shown
+from ._artifact import check_labels, check_name
 from ._capability import near
 from ._environment import check_env
 from ._json_value import check_json
+from ._shown import shown
 from .errors import InvalidRequestError
 
 

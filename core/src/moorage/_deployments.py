@@ -7,7 +7,7 @@ from typing import Any, Literal, Unpack, cast, final
 import msgspec
 
 from . import _binding
-from ._artifact import Artifact, ArtifactRef, check_name, check_version, shown
+from ._artifact import Artifact, ArtifactRef, check_name, check_version
 from ._artifacts import AnyRef, as_ref
 from ._call_request import UNSET, call_request
 from ._deployment import (
@@ -24,6 +24,7 @@ from ._lost_reply import look_after, settled
 from ._operations import Operation, finished
 from ._page import Page
 from ._session import Session
+from ._shown import shown
 from .errors import (
     AlreadyExistsError,
     ConflictError,

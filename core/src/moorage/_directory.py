@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ._portable_path import shown_path
+from ._shown import shown
 
 Parts = tuple[str, ...]
 """A path relative to the directory, as the names on disk; `()` is the directory itself."""
@@ -173,9 +173,7 @@ def resolved(parts: Parts, target_of: Callable[[Parts], str | None]) -> Parts:
         try:
             target = target_of((*reached, part))
         except (FileNotFoundError, NotADirectoryError) as exc:
-            raise LinkError(
-                f"to {shown_path('/'.join((*reached, part)))}, where nothing is"
-            ) from exc
+            raise LinkError(f"to {shown('/'.join((*reached, part)))}, where nothing is") from exc
         if target is None:
             reached = (*reached, part)
             continue
@@ -183,6 +181,6 @@ def resolved(parts: Parts, target_of: Callable[[Parts], str | None]) -> Parts:
         if followed > _MOST_LINKS:
             raise LinkError("in a circle")
         if target.startswith("/"):
-            raise LinkError(f"to {shown_path(target)}, which is absolute")
+            raise LinkError(f"to {shown(target)}, which is absolute")
         ahead.extend(target.split("/")[::-1])
     return reached

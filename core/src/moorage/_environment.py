@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from ._artifact import shown
+from ._shown import shown
 from .errors import InvalidRequestError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -7,7 +7,7 @@ from math import inf
 from typing import Any, final
 
 from . import _binding
-from ._artifact import Artifact, ArtifactRef, check_name, shown
+from ._artifact import Artifact, ArtifactRef, check_name
 from ._artifacts import as_ref
 from ._deployment import Deployment
 from ._deployment_options import check_instance_type, check_secret_names
@@ -19,6 +19,7 @@ from ._lost_reply import look_after, settled
 from ._operations import Operation, check_timeout
 from ._page import Page
 from ._session import Session
+from ._shown import shown
 from .errors import InvalidRequestError, MoorageError, Retry
 from .plugin._driver import OperationState, Step
 

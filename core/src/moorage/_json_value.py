@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from ._artifact import shown
 from ._environment import is_text
+from ._shown import shown
 from .errors import InvalidRequestError
 
 

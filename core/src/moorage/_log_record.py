@@ -5,7 +5,8 @@ from typing import Self
 
 import msgspec
 
-from ._artifact import AwareDatetime, check_name, shown
+from ._artifact import AwareDatetime, check_name
+from ._shown import shown
 from .errors import InvalidRequestError
 
 

@@ -9,12 +9,12 @@ from typing import cast, final
 import msgspec
 
 from . import _binding, _observation
-from ._artifact import shown
 from ._capability import SupportLevel
 from ._deployment import Deployment
 from ._job import Job
 from ._log_record import FollowEnd, LogPage, LogQuery, LogRecord, LogTarget
 from ._session import Session
+from ._shown import shown
 from .errors import DecodeError, InvalidRequestError, MoorageError, NotFoundError, Retry
 from .plugin._driver import LogStream, StreamingLogDriver
 

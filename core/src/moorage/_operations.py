@@ -5,8 +5,8 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
-from ._artifact import shown
 from ._session import Session
+from ._shown import shown
 from .errors import (
     InvalidRequestError,
     MoorageError,

@@ -2,17 +2,10 @@
 
 import unicodedata
 
+from ._shown import shown
+
 MAX_PATH_BYTES = 1024
 MAX_PART_BYTES = 255
-
-
-def shown_path(path: str) -> str:
-    """Return a path as it can stand in a message: quoted, control characters escaped, not endless.
-
-    Where it is cut, it is cut in the middle, since the end tells one path from another.
-    """
-    text = repr(path)
-    return text if len(text) <= 240 else f"{text[:80]}…{text[-120:]} ({len(path)} characters)"
 
 
 def flaw_of(path: str) -> str | None:
@@ -89,7 +82,7 @@ class PathSet:
         other = self._folded.setdefault(key, path)
         if other != path:
             how = "only in case or in how its characters are composed"
-            return f"differs from {shown_path(other)} {how}"
+            return f"differs from {shown(other)} {how}"
         if path in self._files or path in self._directories:
             return "is a file and a directory"
         return None

@@ -20,10 +20,10 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import msgspec
 
 from ._app import FILE_NAME, SIZE_LIMIT_BYTES, AppManifest, Problem, find_app, refusal
-from ._artifact import shown
 from ._directory import Directory, LinkError, Parts, open_file_in
 from ._ignore import VIRTUAL_ENVIRONMENT, IgnoreRules, Rule
-from ._portable_path import PathSet, flaw_of, shown_path
+from ._portable_path import PathSet, flaw_of
+from ._shown import shown
 from .errors import IntegrityError, InvalidRequestError, MoorageError, NotFoundError
 
 __all__ = ["ExcludedPath", "Source", "SourceFile", "open_source"]
@@ -120,7 +120,7 @@ class Source:
         """
         seen = self._seen.get(file.path)
         if seen is None:
-            raise InvalidRequestError(f"{shown_path(file.path)} is not a file of {self!r}")
+            raise InvalidRequestError(f"{shown(file.path)} is not a file of {self!r}")
         try:
             descriptor = self._opened(file.path, seen)
         except OSError as exc:
@@ -160,7 +160,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         IntegrityError: It changed meanwhile.
     """
     top = _given(path)
-    name = shown_path(os.fspath(path))
+    name = shown(os.fspath(path))
     try:
         found = top.stat()
     except (FileNotFoundError, NotADirectoryError) as exc:
@@ -209,7 +209,7 @@ def _whole(directory: Directory, top: Path) -> Source:
     if not walk.found:
         what = "has no file" + (" that is not excluded" if walk.excluded else "")
         raise InvalidRequestError(
-            f"the directory {shown_path(str(top))} {what}",
+            f"the directory {shown(str(top))} {what}",
             hint=_taken_back(walk.excluded[0]) if walk.excluded else "is it the right directory?",
         )
     source = Source(
@@ -332,9 +332,7 @@ class _Walk:
             return None
         if is_link and (rule := self.rules.excluding(_bytes(real), directory=is_directory)):
             target = "/".join(real)
-            raise _bad_link(
-                path, LinkError(f"to {shown_path(target)}, which {rule.text!r} excludes")
-            )
+            raise _bad_link(path, LinkError(f"to {shown(target)}, which {rule.text!r} excludes"))
         if not is_directory and not stat.S_ISREG(status.st_mode):
             raise _refused(path, f"is {_kind(status.st_mode)}, not a file or a directory")
         if flaw := flaw_of(path):
@@ -441,11 +439,11 @@ def _missing(path: tuple[str, ...], value: str, file: str, walk: _Walk) -> Probl
     rule = walk.rules.excluding(os.fsencode(file), directory=False)
     if rule is not None:
         excluded = ExcludedPath(path=file, rule=rule.text)
-        message = f"{where} = {shown(value)} needs {shown_path(file)}, which {rule.text!r} excludes"
+        message = f"{where} = {shown(value)} needs {shown(file)}, which {rule.text!r} excludes"
         return Problem(path, message, _taken_back(excluded), f"{file} is excluded")
     return Problem(
         path,
-        f"{where} = {shown(value)} needs {shown_path(file)}, which is not in the directory",
+        f"{where} = {shown(value)} needs {shown(file)}, which is not in the directory",
         "add the file, or correct the name",
         f"{file} is missing",
     )
@@ -489,7 +487,7 @@ class _CheckedFile(io.FileIO):
 
 def _refused(path: str, reason: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"{shown_path(path)} {reason}",
+        f"{shown(path)} {reason}",
         hint="remove or rename it, or exclude it in moorage.toml: [artifact] exclude = [...]",
         fields={"source": reason},
     )
@@ -497,7 +495,7 @@ def _refused(path: str, reason: str) -> InvalidRequestError:
 
 def _bad_link(path: str, error: LinkError) -> InvalidRequestError:
     return InvalidRequestError(
-        f"the link {shown_path(path)} leads {error}",
+        f"the link {shown(path)} leads {error}",
         hint="put a copy in its place or exclude it in moorage.toml; a link must be relative and"
         " lead to something that is pushed",
         fields={"source": f"{path!r} leads {error}"},
@@ -512,7 +510,7 @@ def _unreadable(path: str, exc: OSError) -> MoorageError:
 
 def _changed(path: str) -> IntegrityError:
     return IntegrityError(
-        f"{shown_path(path)} changed while it was read",
+        f"{shown(path)} changed while it was read",
         hint="push again once nothing writes to it",
         origin=InvalidRequestError.origin,
     )

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from ._artifact import check_name
-from ._portable_path import shown_path
+from ._shown import shown
 from .errors import AlreadyExistsError, InvalidRequestError, MoorageError, QuotaError
 
 _TEMPLATE = Path(__file__).parent / "_template"
@@ -40,7 +40,7 @@ def write_app(directory: str | os.PathLike[str], name: str) -> tuple[Path, ...]:
     existing = [path.name for path in texts if os.path.lexists(path)]
     if existing:
         raise AlreadyExistsError(
-            f"there is {', '.join(existing)} in {shown_path(str(top))} already",
+            f"there is {', '.join(existing)} in {shown(str(top))} already",
             hint="choose another directory; nothing was written",
             origin=InvalidRequestError.origin,
         )
@@ -66,10 +66,10 @@ def _unwritable(top: Path, error: OSError) -> MoorageError:
 
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         return QuotaError(
-            f"there is no room in {shown_path(str(top))}: {error.strerror}", hint="free some space"
+            f"there is no room in {shown(str(top))}: {error.strerror}", hint="free some space"
         )
     return InvalidRequestError(
-        f"{shown_path(str(top))} cannot be written: {error.strerror or error}",
+        f"{shown(str(top))} cannot be written: {error.strerror or error}",
         hint="choose a directory of your own",
         fields={"directory": "not writable"},
     )

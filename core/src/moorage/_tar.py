@@ -21,8 +21,7 @@ from ._archive import (
     checked_content,
     in_order,
 )
-from ._artifact import shown
-from ._portable_path import shown_path
+from ._shown import shown
 from .errors import IntegrityError, InvalidRequestError
 
 _BLOCK = 512
@@ -228,9 +227,7 @@ _UNSAFE = {b"3": "a device", b"4": "a device", b"6": "a named pipe", b"S": "a sp
 def _unpack(member: _Member, reader: "_Reader", unpacking: Unpacking) -> None:
     is_directory = member.kind == b"5" or (member.kind in _FILES and member.name.endswith("/"))
     if member.size_bytes and (is_directory or member.kind not in _FILES):
-        raise IntegrityError(
-            f"the archive's {shown_path(member.name)} is no file and has a content"
-        )
+        raise IntegrityError(f"the archive's {shown(member.name)} is no file and has a content")
     if is_directory:
         unpacking.add_directory(member.name)
     elif member.kind in _FILES:
@@ -247,7 +244,7 @@ def _unpack(member: _Member, reader: "_Reader", unpacking: Unpacking) -> None:
     else:
         what = _UNSAFE.get(member.kind, f"of the unknown type {ascii(member.kind)[1:]}")
         raise IntegrityError(
-            f"the archive's {shown_path(member.name)} is {what}", hint="it is not safe to unpack"
+            f"the archive's {shown(member.name)} is {what}", hint="it is not safe to unpack"
         )
 
 

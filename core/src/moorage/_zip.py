@@ -19,8 +19,8 @@ from ._archive import (
     checked_content,
     in_order,
 )
-from ._artifact import shown
-from ._portable_path import MAX_PATH_BYTES, shown_path
+from ._portable_path import MAX_PATH_BYTES
+from ._shown import shown
 from .errors import IntegrityError, InvalidRequestError, MoorageError, NotFoundError
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # what the format has for "no time"
@@ -110,10 +110,10 @@ def unpack_zip(path: Path, into: Path, limits: ArchiveLimits | None = None) -> N
     try:
         file = _Bounded(str(path), "rb")
     except FileNotFoundError as exc:
-        raise NotFoundError(f"there is no archive {shown_path(str(path))}") from exc
+        raise NotFoundError(f"there is no archive {shown(str(path))}") from exc
     except OSError as exc:
         raise InvalidRequestError(
-            f"{shown_path(str(path))} cannot be read: {exc.strerror}", hint="name a zip archive"
+            f"{shown(str(path))} cannot be read: {exc.strerror}", hint="name a zip archive"
         ) from exc
     with file, Unpacking(Path(into), limits or ArchiveLimits()) as unpacking:
         try:
@@ -161,7 +161,7 @@ def _check_overlap(archive: zipfile.ZipFile) -> None:
     end = 0
     for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
         if info.header_offset < end:
-            raise _damaged(f"{shown_path(info.filename)} overlaps another entry")
+            raise _damaged(f"{shown(info.filename)} overlaps another entry")
         end = info.header_offset + 30 + info.compress_size  # a local header has 30 bytes or more
 
 
@@ -170,16 +170,16 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, unpacking: Unpackin
     mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
     kind = stat.S_IFMT(mode)
     if info.flag_bits & _ENCRYPTED:
-        raise _damaged(f"{shown_path(name)} is encrypted")
+        raise _damaged(f"{shown(name)} is encrypted")
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise _damaged(f"{shown_path(name)} is compressed in an unusual way")
+        raise _damaged(f"{shown(name)} is compressed in an unusual way")
     if name.endswith("/"):
         if info.file_size or kind not in {0, stat.S_IFDIR}:
-            raise _damaged(f"{shown_path(name)} is no file and has a content")
+            raise _damaged(f"{shown(name)} is no file and has a content")
         unpacking.add_directory(name)
     elif kind == stat.S_IFLNK:
         if info.file_size > _LARGEST_LINK_BYTES:
-            raise _damaged(f"the link {shown_path(name)} is too long")
+            raise _damaged(f"the link {shown(name)} is too long")
         target = b"".join(_content(archive, info))
         unpacking.add_link(name, target.decode("utf-8", "surrogateescape"))
     elif kind in {0, stat.S_IFREG}:
@@ -191,7 +191,7 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, unpacking: Unpackin
         )
     else:
         raise IntegrityError(
-            f"the archive's {shown_path(name)} is neither a file nor a directory nor a link",
+            f"the archive's {shown(name)} is neither a file nor a directory nor a link",
             hint="it is not safe to unpack",
         )
 
@@ -202,7 +202,7 @@ def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
     except (zipfile.BadZipFile, zlib.error, EOFError) as exc:
-        raise _damaged(f"{shown_path(info.filename)}: {str(exc) or 'it is cut off'}") from exc
+        raise _damaged(f"{shown(info.filename)}: {str(exc) or 'it is cut off'}") from exc
 
 
 def _damaged(reason: str) -> IntegrityError:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from ..._artifact import shown
+from ..._shown import shown
 from ...errors import InvalidRequestError
 
 Scalar: TypeAlias = str | int | float | bool
