@@ -8,7 +8,9 @@ with the agent there, and `update` of a deployment that serves. The reference is
 served by granian alone, from the start of the process to the first answer. Rounds are interleaved,
 so that a slow moment of the machine meets all of them.
 
-It fails where a promise is missed: `cold` at most 1.5 s, `warm` and `update` at most 0.7 s.
+It fails where a promise is missed: `cold` at most 1.5 s, `warm` and `update` at most 0.7 s, on a
+machine that starts granian in a quarter of a second. On a slower or a busy one the limits are
+stretched by as much as that takes longer.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from moorage import Artifact, Cloud
 
 APP = Path(__file__).parents[2] / "examples" / "iris"
 LIMITS_S = {"cold": 1.5, "warm": 0.7, "update": 0.7}
+REFERENCE_S = 0.25  # of granian, on a machine on which the limits hold
 PORT = 28_531
 
 
@@ -43,7 +46,8 @@ def main() -> int:
         print(json.dumps(report, indent=2))
     else:
         for name, figure in report["seconds"].items():
-            limit = f"   at most {LIMITS_S[name]} s" if name in LIMITS_S else ""
+            limits = report["limits_s"]
+            limit = f"   at most {limits[name]:.2f} s" if name in limits else ""
             print(f"{name:8} median {figure['median']:.3f} s   best {figure['best']:.3f} s{limit}")
     return 0 if report["ok"] else 1
 
@@ -70,8 +74,10 @@ def measure(directory: Path, rounds: int) -> dict:
         name: {"median": statistics.median(values), "best": min(values), "all": values}
         for name, values in figures.items()
     }
-    ok = all(seconds[name]["median"] <= limit for name, limit in LIMITS_S.items())
-    return {"ok": ok, "rounds": rounds, "seconds": seconds, "limits_s": LIMITS_S}
+    stretch = max(1.0, seconds["granian"]["median"] / REFERENCE_S)
+    limits = {name: limit * stretch for name, limit in LIMITS_S.items()}
+    ok = all(seconds[name]["median"] <= limit for name, limit in limits.items())
+    return {"ok": ok, "rounds": rounds, "seconds": seconds, "limits_s": limits}
 
 
 def timed(act: Callable[[], Callable[[], None] | None]) -> float:
