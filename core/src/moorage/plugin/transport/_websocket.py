@@ -35,14 +35,14 @@ from ._cancellation import Cancellation
 from ._client import base_address
 from ._close_codes import NORMAL, close_error, is_end
 from ._deadline import Deadline, check_seconds
-from ._failure import Refine, one_line
+from ._failure import Refine
 from ._frames import FrameReader
 from ._heartbeat import Due, Heartbeat
 from ._options import MIB, HttpOptions
 from ._pools import Pools
 from ._query import Query, QueryStyle
 from ._request import Request, RequestMaker, encoded
-from ._response import decode
+from ._response import decode, one_line
 
 if TYPE_CHECKING:
     from ._handshake import Opened
@@ -97,7 +97,7 @@ class WebSocketClient:
     """Opens WebSockets to one server; for any number of threads.
 
     It takes what `HttpClient` takes, and follows the same rules: for time, repetition of a
-    handshake, TLS, proxies, credentials and what may be shown.
+    handshake, TLS, proxies, credentials and what may be shown::
 
         with client.connect("/ws/tail/{name}", {"name": name}) as socket:
             socket.send(WireRequest(follow=True))
