@@ -219,3 +219,29 @@ def test_page_can_be_read(opened: Browser, scheme: str) -> None:
     assert (focused, outline) == ("Skip to the summary", "solid")
     assert opened.screenshot() != plain
     assert opened.run("return document.documentElement.scrollWidth <= innerWidth")
+
+
+PHONE = {"width": 360, "height": 700, "deviceScaleFactor": 1, "mobile": True}
+
+
+def test_page_fits_a_phone(opened: Browser) -> None:
+    """On a narrow screen no text leaves its card, and only tables are wider than the screen."""
+    content = {"cmd": "Emulation.setDeviceMetricsOverride", "params": PHONE}
+    opened.send("POST", "/goog/cdp/execute", content)
+    try:
+        wide = opened.run(
+            "return [...document.querySelectorAll('body *')].filter(element =>"
+            " !element.closest('.wide, .skip, svg')"
+            " && element.getBoundingClientRect().right > 360).map(e => e.outerHTML)"
+        )
+        cut = opened.run(
+            "return [...document.querySelectorAll('.counts li, .card')]"
+            ".filter(card => card.scrollWidth > card.clientWidth).map(e => e.outerHTML)"
+        )
+        width = opened.run("return innerWidth")
+    finally:
+        content = {"cmd": "Emulation.clearDeviceMetricsOverride", "params": {}}
+        opened.send("POST", "/goog/cdp/execute", content)
+
+    assert (wide, cut) == ([], [])
+    assert width == PHONE["width"]

@@ -91,7 +91,8 @@ def _footer(report: Report) -> str:
     return (
         f"<footer><p>Written by moorage-conformance {escape(report.suite)}."
         f" The same data for programs: <code>report.json</code>.</p>"
-        f'<p class="id">{escape(report.digest)}</p></footer>'
+        f"<p>Digest of suite, plugin and capabilities:"
+        f' <span class="id">{escape(report.digest)}</span></p></footer>'
     )
 
 
