@@ -294,7 +294,9 @@ def test_observing_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert (listed.returncode, listed.stdout) == (0, "[]\n")
     assert listed.stderr == "watch: secrets.list ok\n"
     assert refused.returncode == 4
-    assert refused.stderr == "error: secret/db: deleting is not allowed here\n"
+    assert refused.stderr == (
+        "watch: secrets.delete permission_denied\nerror: secret/db: deleting is not allowed here\n"
+    )
 
 
 def _run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
