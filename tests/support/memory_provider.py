@@ -213,6 +213,8 @@ class MemoryDeployments(_Part):
     def apply(self, spec: DeploymentSpec, current: Deployment | None, /) -> Step[Deployment]:
         self._enter("deployments.apply")
         there = self._world.deployments.get(spec.name)
+        if there is not None and there.state is DeploymentState.TERMINATED:
+            there = None  # its name is free again
         if current is None and there is not None:
             raise errors.AlreadyExistsError(f"{spec.name} exists")
         if current is not None and (there is None or there.revision != current.revision):

@@ -1,9 +1,13 @@
 """Connecting by configuration."""
 
+import gc
+import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -42,6 +46,63 @@ def test_profile_and_settings(home: Path, tmp_path: Path) -> None:
 
     assert caught.value.capability == "secrets.reveal"
     assert (tmp_path / "one").is_dir()
+
+
+@pytest.fixture
+def pier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """Install a provider that remembers what it was opened with."""
+    site = tmp_path / "site"
+    info = site / "moorage_pier-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: moorage-pier\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[moorage.providers]\npier = moorage_pier\n")
+    (site / "moorage_pier.py").write_text(
+        "from memory_provider import EVERYTHING, MemoryDriver, World\n"
+        "from moorage.plugin import ProviderInfo, hookimpl\n"
+        "world, contexts, drivers = World(), [], []\n"
+        "def open_pier(settings, context):\n"
+        "    contexts.append(context)\n"
+        "    drivers.append(MemoryDriver(world))\n"
+        "    return drivers[-1]\n"
+        "@hookimpl\n"
+        "def moorage_provider():\n"
+        "    return ProviderInfo(\n"
+        "        name='pier', summary='', open=open_pier, capabilities=EVERYTHING)\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+    yield importlib.import_module("moorage_pier")
+    del sys.modules["moorage_pier"]
+
+
+def test_each_profile_has_a_state_of_its_own(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pier: ModuleType
+) -> None:
+    """Two profiles of one provider keep their state apart, in the directory that was asked for."""
+    write_config(home, '[profiles.one]\nprovider = "pier"\n[profiles.two]\nprovider = "pier"\n')
+    monkeypatch.setenv("MOORAGE_STATE_DIR", str(tmp_path / "state"))
+
+    for profile in ("one", "two"):
+        moorage.connect(profile).close()
+
+    assert [context.state_dir for context in pier.contexts] == [
+        tmp_path / "state" / "pier" / "one",
+        tmp_path / "state" / "pier" / "two",
+    ]
+
+
+def test_resumed_operation_releases_its_connection(pier: ModuleType) -> None:
+    """The connection that a resumed operation opened ends with the operation, and not before."""
+    with moorage.connect(provider="pier") as cloud:
+        token = cloud.deployments.deploy("iris", "iris:1").token
+
+    operation = moorage.resume(token)
+    assert operation.result().state == "ready"
+    driver = pier.drivers[-1]
+    assert driver.closed == 0
+    del operation
+    gc.collect()
+
+    assert driver.closed == 1
 
 
 def test_required_capabilities_fail_at_once() -> None:

@@ -119,6 +119,18 @@ def test_cancel() -> None:
     assert caught.value.hint
 
 
+def test_cancel_of_what_is_done_asks_nothing() -> None:
+    """Cancelling what has ended changes nothing and asks nobody."""
+    world = World()
+    operation = open_memory(world).deployments.deploy("iris", "iris:1")
+    operation.result()
+
+    operation.cancel()
+
+    assert operation.state is OperationState.SUCCEEDED
+    assert not world.requests["deployments.cancel"]
+
+
 def test_cancel_where_it_cannot_be() -> None:
     """Cancelling what cannot be cancelled is refused and changes nothing."""
     world = World()

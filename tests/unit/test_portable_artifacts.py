@@ -1,5 +1,6 @@
 """Artifacts, jobs and secrets: the rules that hold on every provider."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -173,6 +174,31 @@ def test_pull_never_overwrites(app: Path, tmp_path: Path) -> None:
 
     assert (tmp_path / "file").read_text() == (tmp_path / "full" / "file").read_text() == "mine"
     assert not world.requests["artifacts.pull"]
+
+
+def test_pull_never_replaces_what_appears_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that somebody makes at the destination during a pull stays, with or without links."""
+
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "this file system has no links")
+
+    cloud = open_memory(World())
+    (tmp_path / "weights.bin").write_bytes(b"\x07")
+    cloud.artifacts.push(tmp_path / "weights.bin", kind="model", version="1")
+    target = tmp_path / "w"
+
+    for patched in (False, True):
+        if patched:
+            monkeypatch.setattr(os, "link", no_links)
+            assert cloud.artifacts.pull("weights:1", tmp_path / "free").read_bytes() == b"\x07"
+        with pytest.raises(errors.AlreadyExistsError):
+            cloud.artifacts.pull(
+                "weights:1", target, progress=lambda *_: target.write_text("mine") and None
+            )
+        assert target.read_text() == "mine"
+        target.unlink()
 
 
 def test_interrupted_pull_leaves_nothing(app: Path, tmp_path: Path) -> None:

@@ -100,6 +100,41 @@ def test_racing_deploys_settle() -> None:
     assert world.requests["deployments.apply"] == 3
 
 
+def test_deploy_settles_with_a_deletion() -> None:
+    """A deploy makes anew what is deleted between its look and its change; an update does not."""
+    world = World()
+    cloud = open_memory(world)
+    cloud.deployments.deploy("iris", "iris:1").result()
+
+    world.faults["deployments.apply"].append(errors.NotFoundError("it has just gone"))
+    assert cloud.deployments.deploy("iris", "iris:2").result().state == "ready"
+
+    world.faults["deployments.apply"].append(errors.NotFoundError("it has just gone"))
+    with pytest.raises(errors.NotFoundError):
+        cloud.deployments.update("iris", replicas=2)
+
+
+def test_deploy_takes_the_name_of_what_is_terminated() -> None:
+    """What is gone for good and still listed does not stand in the way of its name."""
+    world = World()
+    world.deployments["iris"] = Deployment(
+        id="1", name="iris", state=DeploymentState.TERMINATED, revision="7"
+    )
+
+    deployment = open_memory(world).deployments.deploy("iris", "iris:1").result()
+
+    assert (deployment.state, deployment.revision) == ("ready", "1")
+
+
+def test_plan_minds_no_order_of_secrets() -> None:
+    """The same secrets in another order are no change."""
+    cloud = open_memory(World())
+    cloud.deployments.deploy("iris", "iris:1", secrets=["a", "b"]).result()
+
+    assert not cloud.deployments.plan("iris", "iris:1", secrets=["b", "a"])
+    assert cloud.deployments.plan("iris", "iris:1", secrets=["b"])
+
+
 def test_lost_reply_that_arrived_is_found() -> None:
     """When the reply to a create is lost and the thing is there, the create has succeeded."""
     world = World()

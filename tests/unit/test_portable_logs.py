@@ -346,6 +346,35 @@ def test_success_resets_the_patience() -> None:
     assert len(list(follow)) == 31
 
 
+def test_follow_slows_down_as_the_provider_asks() -> None:
+    """A rate limit during a follow is waited out for as long as the provider says."""
+    world = World()
+    clock = FakeClock()
+    world.faults["logs.fetch"].append(errors.RateLimitedError("slower", retry_after_s=77.0))
+    world.log_page = lambda target, query: LogPage(finished=True)
+
+    assert list(open_memory(world, clock=clock).logs.follow(TARGET)) == []
+    assert clock.waits == [77.0]
+
+
+def test_follow_does_not_pause_before_what_is_there() -> None:
+    """Pages of records that exist already are read without a pause."""
+    world = World()
+    clock = FakeClock()
+
+    def forward(_target: LogTarget, query: LogQuery) -> LogPage:
+        start = int(query.after or 0)
+        return LogPage(
+            records=(record(start),), cursor=str(start + 1), more=start < 4, finished=start == 4
+        )
+
+    world.log_page = forward
+    follow = open_memory(world, clock=clock).logs.follow(TARGET, since=START)
+
+    assert [r.message for r in follow] == list("01234")
+    assert clock.waits == []
+
+
 def test_unknown_target_is_an_error() -> None:
     """Following what does not exist raises, instead of ending quietly."""
     world = World()

@@ -64,6 +64,17 @@ def test_redact_masks_what_the_connection_has_met() -> None:
     assert cloud.redact("hunter2 at https://u:p@h/, hunter3") == "*** at https://***@h/, hunter3"
 
 
+def test_redact_masks_what_was_revealed() -> None:
+    """A value that this connection did not put, and was shown, is masked from then on."""
+    world = World()
+    open_memory(world).secrets.put("db", {"PASSWORD": "hunter2"})
+    cloud = open_memory(world)
+
+    cloud.secrets.get("db", reveal=True)
+
+    assert cloud.redact("hunter2") == "***"
+
+
 def test_forked_process_gets_its_own_driver() -> None:
     """After a fork the child opens a driver of its own and leaves the parent's alone."""
     cloud = open_memory(World())
@@ -72,6 +83,7 @@ def test_forked_process_gets_its_own_driver() -> None:
     child = os.fork()
     if child == 0:
         different = cloud._session.driver is not mine
+        cloud.close()
         untouched = mine.closed == 0  # type: ignore[attr-defined]  # the in-memory driver counts
         os.write(writer, b"yes" if different and untouched else b"no")
         os._exit(0)
@@ -82,6 +94,24 @@ def test_forked_process_gets_its_own_driver() -> None:
 
     assert answer == b"yes"
     assert cloud._session.driver is mine
+
+
+def test_forked_process_closes_nothing_of_its_parent() -> None:
+    """A child that makes no call of its own leaves its parent's driver open when it ends."""
+    cloud = open_memory(World())
+    mine = cloud._session.driver
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        cloud.close()
+        os.write(writer, str(mine.closed).encode())  # type: ignore[attr-defined]  # as above
+        os._exit(0)
+    os.close(writer)
+    closed = os.read(reader, 3)
+    os.close(reader)
+    os.waitpid(child, 0)
+
+    assert closed == b"0"
 
 
 def test_supports_and_repr() -> None:
@@ -102,7 +132,7 @@ def _structlog() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_structlog")
-def test_calls_are_logged_where_somebody_listens() -> None:
+def test_calls_are_logged_where_somebody_listens(capfd: pytest.CaptureFixture[str]) -> None:
     """Each portable call is one event, once a program has configured structlog."""
     cloud = open_memory(World())
     events: list[dict[str, object]] = []
@@ -113,6 +143,7 @@ def test_calls_are_logged_where_somebody_listens() -> None:
 
     with pytest.raises(errors.NotFoundError):
         cloud.deployments.get("before")
+    assert capfd.readouterr() == ("", "")
     structlog.configure(processors=[keep])  # type: ignore[list-item]  # a processor of plain types
     with pytest.raises(errors.NotFoundError):
         cloud.deployments.get("iris")
