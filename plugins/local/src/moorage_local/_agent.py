@@ -76,13 +76,19 @@ class Agent:
                     # Whoever removed it wants nothing of it to run any more.
                     os.kill(self._parent, signal.SIGTERM)
                     break
-                await self._look()
+                idle = False
+                try:
+                    await self._look()
+                    idle = self._is_idle()
+                except MoorageError as exc:
+                    # Another process keeps the database locked, or the disk is full.
+                    print(exc, file=sys.stderr, flush=True)  # noqa: T201  # the agent's log
                 if os.getppid() != self._parent:
                     server.close()
                     await (await self._context.gateway()).close_all()
                     await in_thread(lambda: self._supervisor.revive(self._parent))
                     break
-                if self._is_idle() and await self._leave(server):
+                if idle and await self._leave(server):
                     break
                 if not server.is_serving():
                     server = await self._listen()

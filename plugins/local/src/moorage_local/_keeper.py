@@ -25,7 +25,7 @@ from ._deployment_records import DeploymentRecord
 from ._endpoint import PortTakenError
 from ._rollout import AgentContext, Rollout, RolloutError, Serving, in_thread, restore
 from ._runner import end_leftovers
-from ._supervisor_errors import SupervisorError
+from ._supervisor_errors import RefusedError, SupervisorError
 from ._unit import UnitStatus
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Keeper:
 
     Attributes:
         deployment_id: Whose.
-        taken_over: Set when what an earlier agent left has been taken over.
+        taken_over: Set when what an earlier agent left has been taken over, as far as possible.
         task: Its work; done when the deployment is gone.
     """
 
@@ -59,6 +59,7 @@ class Keeper:
         self._wake = asyncio.Event()
         self._serving: Serving | None = None
         self.taken_over = asyncio.Event()
+        self._took_over = False
         self._retirements: set[asyncio.Task[None]] = set()
         self._limits = DeploymentLimits()
         self._health_due = 0.0
@@ -93,7 +94,7 @@ class Keeper:
                     break
                 pause = await self._step(record)
             except (SupervisorError, MoorageError, OSError) as exc:
-                self.taken_over.set()  # as far as that is possible now
+                self.taken_over.set()
                 # The supervisor is being replaced, or the disk is full, or the like.
                 _report(f"deployment {self._name}: {exc}")
                 pause = _RETRY_S
@@ -110,8 +111,9 @@ class Keeper:
 
     async def _step(self, record: DeploymentRecord) -> float | None:
         """Do what is to be done next; return the seconds until the next look."""
-        if not self.taken_over.is_set():
+        if not self._took_over:
             await self._take_over(record)
+            self._took_over = True
             self.taken_over.set()
         if record.deleting:
             await self._delete(record)
@@ -181,24 +183,26 @@ class Keeper:
     async def _bring_up(self, record: DeploymentRecord) -> float:
         """Have the wanted revision serve."""
         serving = self._serving
-        if serving is not None and serving.number == record.wanted:
-            await self._open(record)
-            await self._finish(record, serving)
-            return 0.0
         try:
-            serving = await self._roll_out(record, record.wanted)
+            if serving is not None and serving.number == record.wanted:
+                front = await self._open(record)
+                front.current = serving.upstream
+            else:
+                serving = await self._roll_out(record, record.wanted)
         except RolloutError as exc:
-            await self._fail(record, exc)
-            return 0.0
-        await self._switch(record, serving)
-        await self._finish(record, serving)
+            await self._fail(record, exc.message)
+        except PortTakenError as exc:
+            await self._fail(record, str(exc))
+        else:
+            await self._finish(record, serving)
         return 0.0
 
     async def _roll_out(self, record: DeploymentRecord, number: int) -> Serving:
-        """Bring a revision up next to the one that serves.
+        """Bring a revision up, and have it take the requests of the one that serves.
 
         Raises:
             RolloutError: It does not come up.
+            PortTakenError: Another program listens on the deployment's port.
         """
         with self._context.database.read() as connection:
             revision = records.revision(connection, record.id, number)
@@ -207,11 +211,17 @@ class Keeper:
         self._limits = revision.limits
         rollout = Rollout(self._context, record, revision)
         try:
-            return await rollout.run()
+            serving = await rollout.run()
+            await self._switch(record, serving)
         except BaseException:
-            if rollout.unit_id is not None:
+            # Called off, perhaps in the very moment of the switch.
+            before = self._serving
+            if rollout.unit_id is not None and (
+                before is None or before.unit_id != rollout.unit_id
+            ):
                 self._retire(rollout.unit_id, stop_timeout=revision.limits.stop_timeout)
             raise
+        return serving
 
     async def _switch(self, record: DeploymentRecord, serving: Serving) -> None:
         """Have a revision that answers get the requests from now on."""
@@ -225,9 +235,11 @@ class Keeper:
             with self._context.database.write() as connection:
                 records.set_serving(connection, record, serving.number)
 
-        await in_thread(write)
-        if before is not None:
-            self._retire_serving(before)
+        try:
+            await in_thread(write)
+        finally:
+            if before is not None:
+                self._retire_serving(before)
 
     async def _finish(self, record: DeploymentRecord, serving: Serving) -> None:
         """Write that what was wanted is so."""
@@ -241,10 +253,12 @@ class Keeper:
         await in_thread(write)
         self._log(f"revision {serving.number} serves")
 
-    async def _fail(self, record: DeploymentRecord, error: RolloutError) -> None:
+    async def _fail(self, record: DeploymentRecord, reason: str) -> None:
         """Write that the wanted revision does not come up; one that serves goes on."""
-        message = f"revision {record.wanted} failed: {error.message}"
+        message = f"revision {record.wanted} failed: {reason}"
         serving = self._serving
+        # One that has served until the supervisor or the machine went down is restored later.
+        lost = serving is None and record.revision not in (None, record.wanted)
         self._log(message)
         if (
             serving is None
@@ -254,10 +268,13 @@ class Keeper:
 
         def write() -> None:
             with self._context.database.write() as connection:
-                records.set_failed(connection, record, error.message)
+                records.set_failed(connection, record, reason)
                 if serving is not None:
-                    state, phase, said = self._steady(record, serving, error.message)
+                    state, phase, said = self._steady(record, serving, reason)
                     records.set_state(connection, record, state, phase, said)
+                elif lost:
+                    degraded = DeploymentState.DEGRADED
+                    records.set_state(connection, record, degraded, "restoring", message)
                 else:
                     records.set_serving(connection, record, None)
                     records.set_state(connection, record, DeploymentState.FAILED, "failed", message)
@@ -380,11 +397,11 @@ class Keeper:
         await self._set(record, DeploymentState.DEPLOYING, "restoring", "the app is being restored")
         try:
             serving = await self._roll_out(record, number)
+        except PortTakenError as exc:
+            message = f"the app cannot be restored now: {exc}"
+            await self._set(record, DeploymentState.DEGRADED, "restoring", message)
+            return _RETRY_S
         except RolloutError as exc:
-            if exc.transient:
-                message = f"the app cannot be restored now: {exc.message}"
-                await self._set(record, DeploymentState.DEGRADED, "restoring", message)
-                return _RETRY_S
             message = f"revision {number} could not be restored: {exc.message}"
 
             def write() -> None:
@@ -394,7 +411,6 @@ class Keeper:
 
             await in_thread(write)
             return 0.0
-        await self._switch(record, serving)
         await self._set(record, *self._steady(record, serving))
         return 0.0
 
@@ -492,7 +508,7 @@ class Keeper:
                 try:
                     if await self._end_unit(unit_id, stop_timeout):
                         return
-                except (SupervisorError, MoorageError, OSError) as exc:
+                except (RefusedError, SupervisorError, MoorageError, OSError) as exc:
                     _report(f"deployment {self._name}: unit {unit_id}: {exc}")
                 await asyncio.sleep(_RETRY_S)
 

@@ -20,7 +20,7 @@ from ._apps import App, UnhealthyError, count_workers, find_app, serving_command
 from ._database import Database
 from ._deployment_options import DeploymentLimits, parse_options
 from ._deployment_records import DeploymentRecord, RevisionRecord
-from ._endpoint import HOST, PortTakenError
+from ._endpoint import HOST
 from ._environments import BuildError, Environment, Environments
 from ._home import Home
 from ._log_files import LogWriter, last_seq, records_before
@@ -45,16 +45,11 @@ _LONGEST_WORDS = 600
 
 
 class RolloutError(Exception):
-    """The revision cannot be brought up.
+    """The revision cannot be brought up; the message says why."""
 
-    Attributes:
-        transient: Whether it may work later although nothing is changed.
-    """
-
-    def __init__(self, message: str, *, transient: bool = False) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
-        self.transient = transient
 
 
 class AgentContext:
@@ -160,6 +155,7 @@ class Rollout:
 
         Raises:
             RolloutError: It cannot be brought up.
+            PortTakenError: Another program listens on the deployment's port.
             SupervisorError: The supervisor was lost, which says nothing about the revision.
         """
         context, revision = self._context, self._revision
@@ -174,14 +170,13 @@ class Rollout:
             directory = await in_thread(lambda: context.workdirs.ensure(app.digest))
             environment = await self._environment(app, directory)
             return await self._start(app, directory, environment)
-        except PortTakenError as exc:
-            raise RolloutError(str(exc), transient=True) from exc
         except (BuildError, RefusedError, UnhealthyError) as exc:
             raise RolloutError(str(exc)) from exc
         except MoorageError as exc:
             raise RolloutError(exc.message) from exc
         except OSError as exc:
-            raise RolloutError(f"{exc.strerror or exc} ({exc.filename})") from exc
+            where = f" ({exc.filename})" if exc.filename else ""
+            raise RolloutError(f"{exc.strerror or exc}{where}") from exc
 
     async def _environment(self, app: App, directory: Path) -> Environment:
         context = self._context
