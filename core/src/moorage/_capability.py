@@ -85,6 +85,11 @@ class SupportLevel(enum.StrEnum):
     UNSUPPORTED = "unsupported"
     """The provider cannot."""
 
+    @property
+    def rank(self) -> int:
+        """How much it promises; `unsupported` has 0 and `full` the most."""
+        return _RANK[self]
+
 
 class Support(msgspec.Struct, frozen=True):
     """One capability of one provider. It is true where the capability can be used."""
@@ -102,7 +107,7 @@ class Support(msgspec.Struct, frozen=True):
         return self.level in _USABLE
 
 
-_RANK = {level: -rank for rank, level in enumerate(SupportLevel)}
+_RANK = {level: rank for rank, level in enumerate(reversed(SupportLevel))}
 _USABLE = frozenset({SupportLevel.FULL, SupportLevel.EMULATED, SupportLevel.PARTIAL})
 _UNDECLARED = Support(SupportLevel.UNSUPPORTED, "the provider does not declare it")
 
@@ -149,7 +154,7 @@ class Capabilities(Mapping[str, Support]):
         for name in NAMES:
             support = declared.get(name, _UNDECLARED)
             taken = lowered.get(name, support)
-            self._supports[name] = min(support, taken, key=lambda s: _RANK[s.level])
+            self._supports[name] = lowest(support, taken)
 
     def __getitem__(self, name: str) -> Support:
         if name not in self._supports:
@@ -194,6 +199,11 @@ class Capabilities(Mapping[str, Support]):
             provider=self._provider,
             hint=f"`moorage providers show {self._provider}` lists what it can do",
         )
+
+
+def lowest(one: Support, other: Support) -> Support:
+    """Return the support that promises less; the first of two that promise as much."""
+    return min(one, other, key=lambda support: support.level.rank)
 
 
 def near(name: str, among: Iterable[str] = NAMES) -> str:

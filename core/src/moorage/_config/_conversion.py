@@ -17,13 +17,6 @@ from ._reference import SecretReference, checked, parse_reference
 from ._schema import SettingField, parts_of
 
 _REASON = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?", re.DOTALL)
-_RANKS = {
-    SupportLevel.UNSUPPORTED: 0,
-    SupportLevel.NOT_IMPLEMENTED: 1,
-    SupportLevel.PARTIAL: 2,
-    SupportLevel.EMULATED: 3,
-    SupportLevel.FULL: 4,
-}
 
 
 def convert_value(field: SettingField, candidate: Candidate) -> Any:
@@ -117,11 +110,6 @@ def lower(candidate: Candidate, declared: Mapping[str, Support]) -> dict[str, Su
             )
         lowered[name] = _lowered(place, candidate, level, declared.get(name))
     return lowered
-
-
-def lowest(one: Support, other: Support) -> Support:
-    """Return the lower of two levels."""
-    return other if _RANKS[other.level] < _RANKS[one.level] else one
 
 
 def shown(value: Any) -> str | None:
@@ -220,7 +208,7 @@ def _lowered(place: str, candidate: Candidate, level: Any, declared: Support | N
             hint=f"write false to give the capability up, or one of {choices}",
         ) from None
     has = declared.level if declared is not None else SupportLevel.UNSUPPORTED
-    if _RANKS[wanted] > _RANKS[has]:
+    if wanted.rank > has.rank:
         raise ConfigError(
             f"{place}: a profile can only lower a capability, and the provider declares it {has}",
             hint="remove the line",

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .._capability import Support
+from .._capability import Support, lowest
 from .._redaction import Redactor, SecretValue
 from ..errors import ConfigError, MoorageError
 from ._conversion import (
     convert_value,
     finish_secret,
     lower,
-    lowest,
     parse_secret,
     shown,
 )
