@@ -1,6 +1,5 @@
 """What tar and zip archives have in common: what goes in, and what may come out."""
 
-import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,8 @@ from ._directory import Directory, LinkError, Parts, resolved
 from ._portable_path import PathSet, flaw_of
 from ._shown import shown
 from ._source import Source, SourceFile
-from .errors import IntegrityError, InvalidRequestError, MoorageError, QuotaError
+from ._unwritable import unwritable
+from .errors import IntegrityError, InvalidRequestError
 
 CHUNK_BYTES = 1 << 20
 """How much of a file is held in memory."""
@@ -253,7 +253,7 @@ class Unpacking:
         try:
             yield
         except OSError as exc:
-            raise _unwritable(self._into, exc) from exc
+            raise unwritable(self._into, exc) from exc
 
     def _target(self, parts: Parts) -> str | None:
         path = "/".join(parts)
@@ -296,14 +296,3 @@ def _path(name: str, *, is_directory: bool = False) -> str:
 
 def _parts(path: str) -> Parts:
     return tuple(path.split("/")) if path else ()
-
-
-def _unwritable(into: Path, error: OSError) -> MoorageError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return QuotaError(
-            f"there is no room in {shown(str(into))}: {error.strerror}", hint="free some space"
-        )
-    return InvalidRequestError(
-        f"{shown(str(into))} cannot be written: {error.strerror or error}",
-        hint="choose a directory of your own",
-    )

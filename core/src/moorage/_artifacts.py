@@ -24,6 +24,7 @@ from ._lost_reply import look_after, settle_delete, settled
 from ._page import Page
 from ._session import Session
 from ._shown import shown
+from ._unwritable import unwritable
 from .errors import (
     AlreadyExistsError,
     ConflictError,
@@ -31,7 +32,6 @@ from .errors import (
     MoorageError,
     NotFoundError,
     PluginError,
-    QuotaError,
     Retry,
 )
 from .plugin._driver import ArtifactPush, Progress
@@ -359,7 +359,7 @@ def _staging(parent: Path) -> "Iterator[Path]":
     try:
         staging = Path(tempfile.mkdtemp(prefix=".moorage-pull-", dir=parent))
     except OSError as exc:
-        raise _unwritable(parent, exc) from exc
+        raise unwritable(parent, exc, "destination") from exc
     try:
         yield staging
     finally:
@@ -379,7 +379,7 @@ def _publish(content: Path, target: Path) -> Path:
     except OSError as exc:
         if target.exists():
             raise _occupied(target) from exc
-        raise _unwritable(target.parent, exc) from exc
+        raise unwritable(target.parent, exc, "destination") from exc
     return target
 
 
@@ -394,20 +394,6 @@ def _place(content: Path, target: Path) -> None:
         if target.exists():
             raise
         content.rename(target)
-
-
-def _unwritable(directory: Path, exc: OSError) -> MoorageError:
-    import errno
-
-    if exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return QuotaError(
-            f"there is no room in {shown(str(directory))}: {exc.strerror}", hint="free some space"
-        )
-    return InvalidRequestError(
-        f"{shown(str(directory))} cannot be written: {exc.strerror}",
-        hint="choose a directory of your own",
-        fields={"destination": "not writable"},
-    )
 
 
 class _CallerError(MoorageError):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ._artifact import check_name
 from ._shown import shown
-from .errors import AlreadyExistsError, InvalidRequestError, MoorageError, QuotaError
+from ._unwritable import unwritable
+from .errors import AlreadyExistsError, InvalidRequestError
 
 _TEMPLATE = Path(__file__).parent / "_template"
 _SUFFIX = ".template"  # they are data here, not modules of this package
@@ -57,19 +58,5 @@ def write_app(directory: str | os.PathLike[str], name: str) -> tuple[Path, ...]:
     except OSError as exc:
         for path in reversed(made):
             path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
-        raise _unwritable(top, exc) from exc
+        raise unwritable(top, exc, "directory") from exc
     return tuple(texts)
-
-
-def _unwritable(top: Path, error: OSError) -> MoorageError:
-    import errno
-
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return QuotaError(
-            f"there is no room in {shown(str(top))}: {error.strerror}", hint="free some space"
-        )
-    return InvalidRequestError(
-        f"{shown(str(top))} cannot be written: {error.strerror or error}",
-        hint="choose a directory of your own",
-        fields={"directory": "not writable"},
-    )
