@@ -1,5 +1,7 @@
 """The agent of a home: going on where another one was killed, and ending when all is done."""
 
+import contextlib
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from moorage import Deployment, DeploymentState
+from moorage import Deployment, DeploymentState, errors
 from moorage_local import _deployment_records as records
 
 from ..support.local_cloud import LocalCloud, eventually, kill, local_cloud
@@ -142,6 +144,36 @@ def test_everything_ends_when_all_is_done(tmp_path: Path) -> None:
                 assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_changes_of_mind(local: LocalCloud, seed: int) -> None:
+    """However quickly wishes change, the last one counts and nothing of the others is left."""
+    chance = random.Random(seed)
+    deployments = local.cloud.deployments
+    acts = {
+        "deploy 1": lambda: deployments.deploy("fickle", "app:1"),
+        "deploy 2": lambda: deployments.deploy("fickle", "app:2"),
+        "call off": lambda: deployments.deploy("fickle", "app:1").cancel(),
+        "stop": lambda: deployments.stop("fickle"),
+        "start": lambda: deployments.start("fickle"),
+        "delete": lambda: deployments.delete("fickle"),
+    }
+    for _ in range(25):
+        with contextlib.suppress(errors.NotFoundError, errors.ConflictError):
+            acts[chance.choice(list(acts))]()
+        threading.Event().wait(chance.choice([0.0, 0.02, 0.1, 0.3, 0.6]))
+    eventually(lambda: not _deleting(local, "fickle"))
+    last = local.deploy("fickle", "app:2")
+    supervisor = local.native._supervisor
+
+    def units() -> list[str]:
+        with local.native._database.read() as connection:
+            return records.units_of(connection, last.id)
+
+    assert local.get("fickle", "/version") == "2"
+    assert eventually(lambda: list(supervisor.statuses()) == units() == [last.raw["unit"]])
+    assert eventually(lambda: len(local.processes()) == 5), local.processes()
+
+
 def test_many_deployments(local: LocalCloud) -> None:
     """Deployments come up and go down side by side, each at an address of its own."""
     names = [f"many-{number}" for number in range(6)]
@@ -184,6 +216,12 @@ def test_records_of_old_revisions_go(local: LocalCloud) -> None:
 
     assert deployment.revision == "16"
     assert eventually(lambda: kept() <= 11)
+
+
+def _deleting(local: LocalCloud, name: str) -> bool:
+    with local.native._database.read() as connection:
+        record = records.deployment_named(connection, name)
+    return record is not None and record.deleting
 
 
 def _served(deployment: Deployment) -> str | None:
