@@ -107,6 +107,20 @@ def test_failure_ends_the_wait_at_once() -> None:
     assert world.requests["deployments.advance"] == 1
 
 
+def test_failure_shows_no_secret() -> None:
+    """A secret that a provider quotes as the reason of a failure is masked."""
+    world = World()
+    world.outcome = OperationState.FAILED
+    cloud = open_memory(world)
+    cloud.secrets.put("db", {"A": "it broke"})
+
+    with pytest.raises(errors.OperationFailedError) as caught:
+        cloud.deployments.deploy("iris", "iris:1").result()
+
+    assert "it broke" not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
 def test_cancel() -> None:
     """A cancelled change raises its own error."""
     operation = open_memory(World()).deployments.deploy("iris", "iris:1")

@@ -263,6 +263,8 @@ class Operation(Generic[T]):
         self._take(step)
 
     def _take(self, step: Step[T]) -> None:
+        # What a provider says may quote a secret, and ends in errors and on terminals.
+        step = msgspec.structs.replace(step, message=self._session.redactor.clean(step.message))
         self._native.update(step.native)
         self._step = step
         self.message = step.message or self.message
