@@ -6,6 +6,7 @@ import hashlib
 import os
 import resource
 import signal
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -209,6 +210,19 @@ def test_shrunk_meanwhile(server: Any, client: HttpClient, target: Path) -> None
     assert not target.exists()
 
 
+def test_part_of_another_object(server: Any, client: HttpClient, target: Path) -> None:
+    """A server that ignores the condition and continues with another object is noticed."""
+    part = {"ETag": '"v2"', "Content-Range": "bytes 10-19/20"}
+    server.answer(
+        server.cut(server.reply(b"x" * 10, headers={"ETag": '"v1"'}, length=20)),
+        server.reply(b"y" * 10, status=206, headers=part),
+    )
+    with pytest.raises(IntegrityError, match="changed"):
+        client.download("/", target)
+
+    assert not target.exists()
+
+
 def test_cut_at_the_end(server: Any, client: HttpClient, target: Path) -> None:
     """A cut after the last byte, of a length that was not told, is not a cut."""
     chunked = {"Transfer-Encoding": "chunked", "ETag": '"v1"'}
@@ -394,6 +408,24 @@ def test_packed(server: Any, client: HttpClient, target: Path) -> None:
 
     assert target.read_bytes() == CONTENT
     assert "range" not in server.requests[1].headers
+
+
+def test_durable(
+    server: Any, client: HttpClient, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes are on the disk before the file has its name, and the name is afterwards."""
+    seen: list[tuple[bool, bool]] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        seen.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), target.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    server.always(Origin(server, cuts=()))
+    client.download("/", target)
+
+    assert seen == [(False, False), (True, True)]
 
 
 def test_mode(server: Any, client: HttpClient, target: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from moorage import errors
 from moorage.errors import MoorageError, NotFoundError, Origin, Retry
-from moorage.plugin.transport import Failure, HttpClient, HttpOptions, RetryPolicy
+from moorage.plugin.transport import Failure, HttpClient, HttpOptions, RetryPolicy, SignedUrl
 from moorage.plugin.transport._failure import (
     classify,
     code_of,
@@ -276,6 +276,25 @@ def test_refined(server: Any) -> None:
             client.call("GET", "/")
         with pytest.raises(errors.InvalidRequestError, match="odd"):
             client.call("GET", "/")
+
+
+def test_not_refined(server: Any) -> None:
+    """Refusals of a storage that a signed URL leads to are not the provider's to explain."""
+    body = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+    server.answer(server.reply(body, status=403))
+    seen: list[Failure] = []
+
+    def refine(failure: Failure) -> Failure:
+        seen.append(failure)
+        return failure
+
+    with (
+        HttpClient(server.origin, refine=refine) as client,
+        pytest.raises(errors.PermissionDeniedError, match="expired"),
+    ):
+        client.call("GET", SignedUrl(server.url("/bucket/key?sig=1")))
+
+    assert seen == []
 
 
 def test_rate_limit(server: Any) -> None:

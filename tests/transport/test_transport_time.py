@@ -136,6 +136,26 @@ def test_slow_upload(server: Any) -> None:
     assert time.monotonic() - started > 0.6
 
 
+def test_default_limit(server: Any) -> None:
+    """The client's limit is for calls with their body in memory; an upload takes what it takes."""
+    paused = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"x"
+        paused.wait(0.4)
+        yield b"y"
+
+    with HttpClient(server.origin, options=HttpOptions(timeout=0.2)) as client:
+        client.call("POST", "/", data=pieces())
+        with pytest.raises(TimedOutError):
+            client.call("POST", "/", data=pieces(), timeout=0.2)
+        server.always(server.hang)
+        with pytest.raises(TimedOutError, match=r"within 0\.2 s"):
+            client.call("POST", "/", data=b"xy")
+
+    assert server.requests[0].body == b"xy"
+
+
 def test_stuck_upload(server: Any) -> None:
     """A server that takes no more of the body is noticed."""
     server.on_connect = lambda peer: server.released.wait(20)

@@ -125,6 +125,20 @@ def test_plain_server(server: Any, options: HttpOptions) -> None:
     assert server.requests == []
 
 
+def test_redirect_out_of_tls(serve: Callable[..., Any], server: Any, options: HttpOptions) -> None:
+    """A redirect from TLS to a place without it is refused, and nothing is sent there."""
+    secured = serve()
+    secured.answer(secured.reply(status=302, headers={"Location": server.url("/plain")}))
+    with (
+        HttpClient(secured.origin, options=options) as client,
+        pytest.raises(ConfigError, match="without TLS") as caught,
+    ):
+        client.call("GET", "/")
+
+    assert caught.value.hint
+    assert server.requests == []
+
+
 def test_client_certificate(serve: Callable[..., Any], authority: Any) -> None:
     """A server that asks for a certificate gets it."""
     server = serve(ask=True)
