@@ -160,12 +160,20 @@ def test_resume_refuses_other_installations(tmp_path: Path) -> None:
         moorage.resume(token, home=str(tmp_path / "home"))
 
 
+@pytest.fixture
+def local_home(tmp_path: Path) -> Iterator[str]:
+    """Give a test a home of the embedded provider, whose processes end with the test."""
+    home = str(tmp_path / "h")
+    yield home
+    with moorage.connect("local", home=home) as cloud:
+        cloud.native.shutdown()
+
+
 @pytest.mark.slow
-def test_operation_goes_on_in_another_process(tmp_path: Path) -> None:
+def test_operation_goes_on_in_another_process(local_home: str) -> None:
     """What one process began, another one waits for, from the token alone."""
     app = Path(__file__).parents[2] / "examples" / "iris"
-    home = str(tmp_path / "h")
-    with moorage.connect("local", home=home) as cloud:
+    with moorage.connect("local", home=local_home) as cloud:
         artifact = cloud.artifacts.push(app)
         token = cloud.deployments.deploy("iris", artifact).token
     code = (
@@ -174,13 +182,10 @@ def test_operation_goes_on_in_another_process(tmp_path: Path) -> None:
     )
 
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, token, home],
+        [sys.executable, "-W", "error", "-c", code, token, local_home],
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert (done.stdout, done.stderr, done.returncode) == ("ready\n", "", 0)
-    with moorage.connect("local", home=home) as cloud:
-        cloud.deployments.delete("iris").result(timeout=60)
-        cloud.native.shutdown()
