@@ -173,7 +173,8 @@ class Agent:
             strays = records.units_without_deployment(connection)
 
         def end(unit_id: str) -> None:
-            with self._database.read() as connection:
+            with self._database.write() as connection:
+                _unit.retire(connection, unit_id)
                 status = _unit.read_status(connection, unit_id)
             end_leftovers(unit_id, status, grace=_STRAY_GRACE_S)
             with self._database.write() as connection:

@@ -132,6 +132,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             kind TEXT NOT NULL,             -- app or job
             owner TEXT NOT NULL,            -- id of the deployment or the job
             description TEXT NOT NULL,      -- all that the runner needs, without secret values
+            retired INTEGER NOT NULL DEFAULT 0,     -- no runner may begin any more
             runner TEXT,
             process TEXT,
             ended TEXT,                     -- UnitEnd

@@ -519,6 +519,12 @@ class Keeper:
     async def _end_unit(self, unit_id: str, stop_timeout: float) -> bool:
         """End a unit and forget it; return whether that was possible."""
         supervisor = self._context.supervisor
+
+        def retire() -> None:
+            with self._context.database.write() as connection:
+                _unit.retire(connection, unit_id)
+
+        await in_thread(retire)
         with contextlib.suppress(SupervisorError, TimeoutError):
             await in_thread(lambda: supervisor.stop(unit_id))
             async with asyncio.timeout(stop_timeout + _STOP_MARGIN_S):

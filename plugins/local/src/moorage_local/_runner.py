@@ -167,7 +167,8 @@ class _Runner:
             if unit.kind is UnitKind.JOB and earlier.runner is not None:
                 return False  # a job is run once; the scheduler decides what follows
             self._status = UnitStatus(runner=_processes.current())
-            _unit.claim(connection, unit.id, self._status)
+            if not _unit.claim(connection, unit.id, self._status):
+                return False  # it came too late: the unit is being removed
         if earlier.runner is not None:
             end_leftovers(unit.id, earlier, grace=unit.stop_timeout + _RUNNER_GRACE_S)
         return True

@@ -203,13 +203,22 @@ def read_status(connection: sqlite3.Connection, unit_id: str) -> UnitStatus:
     )
 
 
-def claim(connection: sqlite3.Connection, unit_id: str, status: UnitStatus) -> None:
-    """Store the status of a run that begins, with its runner."""
-    connection.execute(
+def claim(connection: sqlite3.Connection, unit_id: str, status: UnitStatus) -> bool:
+    """Store the status of a run that begins, with its runner; return whether it may begin."""
+    cursor = connection.execute(
         "UPDATE units SET runner = ?, process = NULL, ended = NULL, exit_code = NULL,"
-        " message = '', started_at = NULL, finished_at = NULL WHERE id = ?",
+        " message = '', started_at = NULL, finished_at = NULL WHERE id = ? AND NOT retired",
         (str(status.runner), unit_id),
     )
+    return cursor.rowcount == 1
+
+
+def retire(connection: sqlite3.Connection, unit_id: str) -> None:
+    """Let no run of a unit begin any more, so that what is ended next stays the last one.
+
+    A runner that was started and has not come so far as to say so is not known to anybody.
+    """
+    connection.execute("UPDATE units SET retired = 1 WHERE id = ?", (unit_id,))
 
 
 def update(connection: sqlite3.Connection, unit_id: str, status: UnitStatus) -> bool:
