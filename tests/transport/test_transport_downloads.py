@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import resource
@@ -32,6 +33,7 @@ from moorage.plugin.transport import (
     HttpOptions,
     RetryPolicy,
     SignedUrl,
+    _download,
 )
 
 CONTENT = b"".join(b"%07d\n" % number for number in range(400_000))
@@ -426,6 +428,35 @@ def test_durable(
     client.download("/", target)
 
     assert seen == [(False, False), (True, True)]
+
+
+def test_flushed_on_the_way(
+    server: Any, client: HttpClient, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes to the disk while more arrives is the same file in the end, also begun anew."""
+    monkeypatch.setattr(_download, "_FLUSH_BYTES", 1)
+    server.always(Origin(server, ranges=False, cuts=CUTS[:1]))
+    client.download("/", target, digest=DIGEST)
+
+    assert target.read_bytes() == CONTENT
+    assert not [thread for thread in threading.enumerate() if thread.name == "moorage-flush"]
+
+
+def test_failed_flush(
+    server: Any, client: HttpClient, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails on the way is not forgotten at the end, where the system is silent."""
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(_download, "_FLUSH_BYTES", 1)
+    monkeypatch.setattr(os, "fdatasync", fail)
+    server.always(Origin(server, cuts=()))
+    with pytest.raises(QuotaError, match="no room"):
+        client.download("/", target)
+
+    assert not target.exists()
 
 
 def test_mode(server: Any, client: HttpClient, target: Path) -> None:
