@@ -461,7 +461,7 @@ def test_port_is_taken_while_the_agent_is_away(local: LocalCloud) -> None:
     assert f"port {port} is taken by another program" in degraded.message
     assert eventually(lambda: _state(local, "patient", DeploymentState.READY))
     assert _answers(url)
-    assert local.unit_processes("patient") == before
+    assert eventually(lambda: local.unit_processes("patient") == before)
 
 
 def test_bad_input_is_refused_before_anything_is_written(local: LocalCloud) -> None:
