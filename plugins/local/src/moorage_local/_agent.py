@@ -28,6 +28,7 @@ from ._rollout import AgentContext, in_thread
 from ._runner import end_leftovers
 from ._scheduler import Scheduler
 from ._supervisor import AGENT_ANSWER, AGENT_STARTED, Supervisor
+from ._supervisor_errors import SupervisorError
 
 _LOOK_S = 0.5  # between two looks at the records, if nobody pokes
 _LOCK_LIMIT_S = 60.0  # for the agent before to end
@@ -242,7 +243,11 @@ class Agent:
             # The lock is kept until the supervisor is known to be on its way out.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(10.0):
-                    await self._ending.wait()
+                    while not self._ending.is_set():
+                        # It looks at what it is to do once a second, and when it is asked.
+                        with contextlib.suppress(SupervisorError):
+                            await in_thread(self._supervisor.statuses)
+                        await asyncio.sleep(0.02)
             return True
 
 
