@@ -5,11 +5,20 @@ import time
 from collections.abc import Callable
 
 
-def in_turn(programs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each program in each round; an unmeasured round comes first."""
+def in_turn(
+    programs: dict[str, Callable[[], object]],
+    rounds: int,
+    *,
+    before: Callable[[], object] = lambda: None,
+) -> dict[str, list[float]]:
+    """Return the seconds of each program in each round; an unmeasured round comes first.
+
+    `before` is called before each program and not measured.
+    """
     taken: dict[str, list[float]] = {name: [] for name in programs}
     for number in range(rounds + 1):
         for name, program in programs.items():
+            before()
             begun = time.perf_counter()
             program()
             if number:

@@ -4,6 +4,7 @@ python benchmarks/transport/transfers.py [ROUNDS] [MIB]
 """
 
 import hashlib
+import os
 import sys
 import tempfile
 import tracemalloc
@@ -112,6 +113,7 @@ def measured(
             ),
         },
         rounds,
+        before=os.sync,  # urllib3 leaves its file to the system, and moorage would wait for it
     )
     kept &= _report.table(
         f"download of {mib} MiB, {scheme}",
