@@ -37,6 +37,12 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "Prove that a provider keeps the promises of moorage.",
             "moorage-conformance",
         ),
+        "emulator": Entry(
+            "moorage_conformance._emulator_command",
+            "emulator",
+            "Run a server that speaks the wire protocol of a cloud.",
+            "moorage-conformance",
+        ),
         "faults": Entry(
             "moorage_conformance._faults_command",
             "faults",

@@ -1,0 +1,201 @@
+"""Running for real what was deployed on an emulator: the embedded provider does it."""
+
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from moorage.errors import ConflictError, NotFoundError
+
+if TYPE_CHECKING:
+    from moorage import Artifact, Cloud, Deployment, Job, LogRecord
+    from moorage.plugin import Reply
+
+PATIENCE_S = 120.0
+"""Longest that an app may take until it is ready."""
+
+
+class AppRunner:
+    """Apps as real processes in a private home of the provider `local`.
+
+    Every call blocks, so that a server calls it in a thread. An app is started when it is first
+    asked for something: most of what is deployed on an emulator never is.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._apps: dict[str, _App] = {}
+        self._artifacts: dict[Path, Artifact] = {}
+        self._opened: tuple[tempfile.TemporaryDirectory[str], Cloud] | None = None
+        self._closed = False
+
+    def deploy(self, name: str, source: Path, env: Mapping[str, str] | None = None) -> None:
+        """Let a name stand for an app, which replaces what it stood for.
+
+        Args:
+            name: As the local provider takes it.
+            source: A portable app or a bento; it must stay unchanged.
+            env: Environment variables.
+        """
+        with self._lock:
+            before = self._apps.get(name)
+            self._apps[name] = _App(source, dict(env or {}), before.lock if before else None)
+
+    def remove(self, name: str) -> None:
+        """End an app; one that is not there is gone already."""
+        with self._lock:
+            app = self._apps.pop(name, None)
+        if app is not None:
+            with app.lock:
+                if app.started is not None:
+                    self._cloud.deployments.delete(name, missing_ok=True).result(timeout=PATIENCE_S)
+
+    def call(
+        self,
+        name: str,
+        method: str,
+        path: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        timeout: float = 60.0,
+    ) -> "Reply":
+        """Send a request to an app and return what it answers.
+
+        Raises:
+            NotFoundError: Nothing of that name was deployed.
+            OperationFailedError: It does not start.
+        """
+        deployment = self._started(name)
+        kept = {key: value for key, value in headers if key.lower() not in _OF_THE_CONNECTION}
+        return self._cloud.deployments.call(
+            deployment, method, path, data=body, headers=kept, timeout=timeout
+        )
+
+    def submit(
+        self,
+        source: Path,
+        entrypoint: str,
+        *,
+        input: Any = None,  # noqa: A002  # the word of the portable call
+        env: Mapping[str, str] | None = None,
+    ) -> str:
+        """Begin to run an entry point of an app and return the job's id."""
+        artifact = self._artifact(source)
+        job = self._cloud.jobs.submit(artifact, entrypoint, input=input, env=dict(env or {}))
+        return job.id
+
+    def job(self, job_id: str) -> "Job":
+        """Return a job as it is now."""
+        return self._cloud.jobs.get(job_id)
+
+    def cancel(self, job_id: str) -> "Job":
+        """Ask for the end of a job."""
+        return self._cloud.jobs.cancel(job_id)
+
+    def deployment_log(self, name: str, *, limit: int = 10_000) -> "list[LogRecord]":
+        """Return the newest lines that an app wrote, oldest first; none if it never started."""
+        with self._lock:
+            app = self._apps.get(name)
+        if app is None or app.started is None:
+            return []
+        return self._cloud.logs.tail(app.started, limit=limit)
+
+    def job_log(self, job_id: str, *, limit: int = 10_000) -> "list[LogRecord]":
+        """Return the newest lines that a job wrote, oldest first."""
+        return self._cloud.logs.tail(f"job/{job_id}", limit=limit)
+
+    def close(self) -> None:
+        """End every app and job and forget them; a second time does nothing."""
+        with self._lock:
+            self._closed = True
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            place, cloud = opened
+            try:
+                cloud.native.shutdown()
+            finally:
+                cloud.close()
+                place.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def _cloud(self) -> "Cloud":
+        import moorage
+
+        with self._lock:
+            if self._closed:
+                raise ConflictError("the emulator ends")
+            if self._opened is None:
+                place = tempfile.TemporaryDirectory(
+                    prefix="moorage-emulator-", ignore_cleanup_errors=True
+                )
+                home = Path(place.name) / "home"
+                cloud = moorage.connect(provider="local", home=home, idle_timeout=600.0)
+                self._opened = (place, cloud)
+            return self._opened[1]
+
+    def _artifact(self, source: Path) -> "Artifact":
+        cloud = self._cloud
+        with self._lock:
+            found = self._artifacts.get(source)
+        if found is None:
+            found = cloud.artifacts.push(source)
+            with self._lock:
+                self._artifacts[source] = found
+        return found
+
+    def _started(self, name: str) -> "Deployment":
+        with self._lock:
+            app = self._apps.get(name)
+        if app is None:
+            raise NotFoundError(f"no app {name!r} was deployed")
+        with app.lock:
+            if app.started is None:
+                artifact = self._artifact(app.source)
+                operation = self._cloud.deployments.deploy(name, artifact, env=app.env)
+                app.started = operation.result(timeout=PATIENCE_S)
+            return app.started
+
+
+class _App:
+    """What a name stands for."""
+
+    def __init__(
+        self, source: Path, env: dict[str, str], lock: "threading.Lock | None" = None
+    ) -> None:
+        self.source = source
+        self.env = env
+        self.lock = lock or threading.Lock()  # the same for all that a name stood for
+        self.started: Deployment | None = None
+
+
+# What belongs to the connection between a client and the emulator, or is made anew.
+_OF_THE_CONNECTION = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
