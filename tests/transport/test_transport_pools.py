@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,6 +44,45 @@ def test_closing_server(server: Any) -> None:
             client.call("POST", "/")
 
     assert server.connections == 3
+
+
+SURPLUS = {
+    "a few bytes": b"\0\0\0",
+    "another reply": b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"other":1}',
+    "a buffer and more": b"x" * 20_000,
+}
+REPLIES: dict[str, Callable[[Any], bytes]] = {
+    "length": lambda server: server.reply(b'{"own":1}'),
+    "chunks": lambda server: (
+        server.reply(headers={"Transfer-Encoding": "chunked"}) + b'9\r\n{"own":1}\r\n0\r\n\r\n'
+    ),
+    "refusal": lambda server: server.reply(b'{"own":1}', status=404),
+    "no content": lambda server: server.reply(status=204),
+    "a buffer": lambda server: server.reply(b'{"own":1}' + b" " * 8192),
+}
+
+
+@pytest.mark.parametrize("surplus", SURPLUS)
+@pytest.mark.parametrize("kind", REPLIES)
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+def test_surplus(
+    make_server: Callable[..., Any],
+    tls_chain: tuple[ssl.SSLContext, Path],
+    kind: str,
+    surplus: str,
+    encrypted: bool,
+) -> None:
+    """A connection on which more came than its reply answers nobody else."""
+    server = make_server(tls_chain[0] if encrypted else None)
+    server.answer(REPLIES[kind](server) + SURPLUS[surplus])
+    options = HttpOptions(ca_bundle=tls_chain[1])
+    with HttpClient(server.origin, options=options) as client:
+        client.send("GET", "/first", returns=bytes, success={200, 204, 404})
+        for number in range(3):
+            server.answer(server.reply(b"%d" % number))
+            assert client.call("POST", "/next", returns=int) == number
+
+    assert [request.connection for request in server.requests] == [1, 2, 2, 2]
 
 
 def test_descriptors(server: Any, second_server: Any, open_descriptors: Callable[[], int]) -> None:

@@ -20,6 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry, Timeout
+from urllib3.util.ssltransport import SSLTransport
 
 from ._exchange import Exchange
 from ._sockets import PlainSocket
@@ -129,6 +130,7 @@ class _Reader(io.RawIOBase):
         forgiving: Whether the first failure looks like the end of the connection. What is read
             in large blocks would be lost with a block that fails, and is returned like this. The
             end comes too early then and is noticed, since the length of the body is known.
+        dry: Whether nothing more is to be taken from the socket.
     """
 
     def __init__(self, connection: socket.socket, exchange: Exchange) -> None:
@@ -138,11 +140,14 @@ class _Reader(io.RawIOBase):
         self._exchange = exchange
         self._seconds = 0.0
         self.forgiving = False
+        self.dry = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
+        if self.dry:
+            return 0
         exchange = self._exchange
         while exchange.broken is None:
             try:
@@ -207,7 +212,9 @@ class Reply(http.client.HTTPResponse):
         method: str | None = None,
         url: str | None = None,
     ) -> None:
-        receiver = _Receiver(sock, _current_exchange())
+        self._socket = sock
+        self._exchange = _current_exchange()
+        receiver = _Receiver(sock, self._exchange)
         self._reader = receiver.reader
         super().__init__(cast("socket.socket", receiver), debuglevel, method, url)
 
@@ -244,12 +251,26 @@ class Reply(http.client.HTTPResponse):
             self.will_close = True  # the end of the connection is the end of the body
         self._reader.forgiving = self.length is not None
 
+    def _close_conn(self) -> None:
+        """Let go of the connection, having looked whether anything was left on it."""
+        file, self.fp = self.fp, cast("io.BufferedReader", None)
+        self._reader.dry = True
+        # What is still in the system is noticed when the connection is taken from its pool.
+        if file.peek(1) or _undelivered(self._socket):
+            self._exchange.surplus = True
+        file.close()
+
 
 class _Exchanging(HTTPConnection):
     """What both kinds of connection do for an exchange."""
 
     response_class = Reply
     _exchange: Exchange
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether there is something on it that belongs to no request."""
+        return hasattr(self, "_exchange") and self._exchange.surplus
 
     def connect(self) -> None:
         """Connect within the time of the exchange."""
@@ -363,13 +384,22 @@ class TlsConnection(_Exchanging, HTTPSConnection):
         return connection
 
 
-class PlainPool(urllib3.HTTPConnectionPool):
+class _CleanPool(urllib3.HTTPConnectionPool):
+    """A pool that keeps no connection on which more came than was asked for."""
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None and conn.spoiled:
+            conn.close()
+        super()._put_conn(conn)
+
+
+class PlainPool(_CleanPool):
     """Connections to one origin without TLS."""
 
     ConnectionCls = PlainConnection
 
 
-class TlsPool(urllib3.HTTPSConnectionPool):
+class TlsPool(_CleanPool, urllib3.HTTPSConnectionPool):
     """Connections to one origin with TLS."""
 
     ConnectionCls = TlsConnection
@@ -445,6 +475,15 @@ def _header_lines(file: io.BufferedIOBase) -> list[bytes]:
         if len(lines) > _MAX_HEADERS:
             msg = f"more than {_MAX_HEADERS} headers"
             raise http.client.HTTPException(msg)
+
+
+def _undelivered(connection: Any) -> int:
+    """Return how many bytes the TLS layer has taken from the system and not given to anybody."""
+    if isinstance(connection, ssl.SSLSocket):
+        return connection.pending()
+    if isinstance(connection, SSLTransport):  # TLS within TLS, for a proxy
+        return int(connection.sslobj.pending() + connection.incoming.pending)
+    return 0
 
 
 def _length(value: str | None) -> int | None:

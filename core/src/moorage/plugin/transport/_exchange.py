@@ -25,6 +25,8 @@ class Exchange:
         sent_bytes: How much of the body was handed to the connection.
         aborted: Whether somebody ended it.
         broken: Why nothing more can be received.
+        surplus: Whether the server sent more than its reply, so that the connection cannot be
+            used again: whoever asks next would take the rest for an answer.
     """
 
     __slots__ = (
@@ -40,6 +42,7 @@ class Exchange:
         "idle_s",
         "left",
         "sent_bytes",
+        "surplus",
         "target",
     )
 
@@ -61,6 +64,7 @@ class Exchange:
         self._source_error: Exception | None = None
         self.aborted = False
         self.broken: OSError | None = None
+        self.surplus = False
         self._connecting: Deadline | None = None
         self._socket: socket.socket | None = None
         self._unsent = 0
