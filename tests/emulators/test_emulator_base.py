@@ -216,23 +216,29 @@ def test_apps_run(tmp_path: Path) -> None:
             "probe", "POST", "/echo", headers=[("Content-Type", "text/plain")], body=b"hello"
         )
         apps.call("probe", "GET", "/say?tag=line&count=3")
-        while not (said := [r.message for r in apps.deployment_log("probe")][-3:]):
+        while len(said := [r.message for r in apps.deployment_log("probe")]) < 3:
             threading.Event().wait(0.01)
-        job = apps.submit(source, "echo", input={"rows": [1]})
+        apps.call("probe", "GET", "/say?tag=more&count=2")
+        while len(all_said := [r.message for r in apps.deployment_log("probe")]) < 5:
+            threading.Event().wait(0.01)
+        job = apps.submit(source, "say", input={"tag": "job", "count": 3})
         while not apps.job(job).state.terminal:
             threading.Event().wait(0.02)
         output = apps.job(job).output
+        logged = [r.message for r in apps.job_log(job)]
         apps.deploy("probe", other)
         edition = apps.call("probe", "GET", "/edition")
         apps.remove("probe")
         with pytest.raises(NotFoundError):
             apps.call("probe", "GET", "/")
 
-    assert silent == []
+    assert list(silent) == []
     assert reply.json() == {"value": "debug"}
     assert json.loads(echoed.content)["body"] == "hello"
-    assert said == ["line 0", "line 1", "line 2"]
-    assert output == {"rows": [1]}
+    assert said[-3:] == ["line 0", "line 1", "line 2"]
+    assert all_said == [*said, "more 0", "more 1"]
+    assert output == 3
+    assert logged[-3:] == ["job 0", "job 1", "job 2"]
     assert edition.json() == {"edition": "2"}
 
 

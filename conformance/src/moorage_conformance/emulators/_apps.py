@@ -8,10 +8,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from moorage.errors import ConflictError, NotFoundError
+from moorage.plugin import LogQuery, LogTarget
 
 if TYPE_CHECKING:
-    from moorage import Artifact, Cloud, Deployment, Job, LogRecord
-    from moorage.plugin import Reply
+    from moorage import Artifact, Cloud, Deployment, Job
+    from moorage.plugin import LogRecord, Reply
+
+_LOG_PAGE = 10_000
 
 PATIENCE_S = 120.0
 """Longest that an app may take until it is ready."""
@@ -29,6 +32,7 @@ class AppRunner:
         self._apps: dict[str, _App] = {}
         self._artifacts: dict[Path, Artifact] = {}
         self._opened: tuple[tempfile.TemporaryDirectory[str], Cloud] | None = None
+        self._logs: dict[str, _Log] = {}
         self._closed = False
 
     def deploy(self, name: str, source: Path, env: Mapping[str, str] | None = None) -> None:
@@ -47,6 +51,7 @@ class AppRunner:
         """End an app; one that is not there is gone already."""
         with self._lock:
             app = self._apps.pop(name, None)
+            self._logs.pop(f"deployment/{name}", None)
         if app is not None:
             with app.lock:
                 if app.started is not None:
@@ -81,10 +86,13 @@ class AppRunner:
         *,
         input: Any = None,  # noqa: A002  # the word of the portable call
         env: Mapping[str, str] | None = None,
+        retries: int = 0,
     ) -> str:
         """Begin to run an entry point of an app and return the job's id."""
         artifact = self._artifact(source)
-        job = self._cloud.jobs.submit(artifact, entrypoint, input=input, env=dict(env or {}))
+        job = self._cloud.jobs.submit(
+            artifact, entrypoint, input=input, env=dict(env or {}), retries=retries
+        )
         return job.id
 
     def job(self, job_id: str) -> "Job":
@@ -95,17 +103,17 @@ class AppRunner:
         """Ask for the end of a job."""
         return self._cloud.jobs.cancel(job_id)
 
-    def deployment_log(self, name: str, *, limit: int = 10_000) -> "list[LogRecord]":
-        """Return the newest lines that an app wrote, oldest first; none if it never started."""
+    def deployment_log(self, name: str) -> "Sequence[LogRecord]":
+        """Return all that an app has written, oldest first; nothing if it never started."""
         with self._lock:
             app = self._apps.get(name)
         if app is None or app.started is None:
-            return []
-        return self._cloud.logs.tail(app.started, limit=limit)
+            return ()
+        return self._log(f"deployment/{name}").read()
 
-    def job_log(self, job_id: str, *, limit: int = 10_000) -> "list[LogRecord]":
-        """Return the newest lines that a job wrote, oldest first."""
-        return self._cloud.logs.tail(f"job/{job_id}", limit=limit)
+    def job_log(self, job_id: str) -> "Sequence[LogRecord]":
+        """Return all that a job has written, oldest first."""
+        return self._log(f"job/{job_id}").read()
 
     def close(self) -> None:
         """End every app and job and forget them; a second time does nothing."""
@@ -147,6 +155,11 @@ class AppRunner:
                 self._opened = (place, cloud)
             return self._opened[1]
 
+    def _log(self, target: str) -> "_Log":
+        cloud = self._cloud
+        with self._lock:
+            return self._logs.setdefault(target, _Log(cloud, LogTarget.parse(target)))
+
     def _artifact(self, source: Path) -> "Artifact":
         cloud = self._cloud
         with self._lock:
@@ -180,6 +193,34 @@ class _App:
         self.env = env
         self.lock = lock or threading.Lock()  # the same for all that a name stood for
         self.started: Deployment | None = None
+
+
+class _Log:
+    """The log of one app or job, of which each line is read once."""
+
+    def __init__(self, cloud: "Cloud", target: LogTarget) -> None:
+        self._cloud = cloud
+        self._target = target
+        self._lock = threading.Lock()
+        self._records: list[LogRecord] = []
+        self._cursor: str | None = None
+
+    def read(self) -> "Sequence[LogRecord]":
+        """Return everything so far; a list that grows, to be sliced and never changed."""
+        fetch = self._cloud.native.logs.fetch
+        with self._lock:
+            if self._cursor is None:
+                page = fetch(self._target, LogQuery(limit=_LOG_PAGE))
+                self._records, self._cursor = list(page.records), page.cursor
+                while page.older is not None:
+                    page = fetch(self._target, LogQuery(before=page.older, limit=_LOG_PAGE))
+                    self._records[:0] = page.records
+            more = self._cursor is not None
+            while more:
+                page = fetch(self._target, LogQuery(after=self._cursor, limit=_LOG_PAGE))
+                self._records += page.records
+                self._cursor, more = page.cursor or self._cursor, page.more
+            return self._records
 
 
 # What belongs to the connection between a client and the emulator, or is made anew.
