@@ -221,6 +221,11 @@ def local_settings() -> Iterator[str]:
     yield from settings_of(next(info for info in providers() if info.name == "local"))
 
 
+def konigle_settings() -> Iterator[str]:
+    """Yield the settings of `konigle`."""
+    yield from settings_of(next(info for info in providers() if info.name == "konigle"))
+
+
 def local_options() -> Iterator[str]:
     """Yield the deployment options of `local`."""
     from moorage_local._deployment_options import DeploymentOptions
@@ -331,6 +336,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "errors": errors,
     "exit-codes": exit_codes,
     "hooks": hooks,
+    "konigle-settings": konigle_settings,
     "layers": layers,
     "local-options": local_options,
     "local-settings": local_settings,

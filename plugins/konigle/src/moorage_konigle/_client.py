@@ -1,0 +1,141 @@
+"""Konigle's API, complete and in its own words."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from moorage.errors import InvalidRequestError
+from moorage.plugin import Clock, Redactor, SecretValue
+from moorage.plugin.transport import HeaderAuth, HttpClient
+
+from ._computers import Computers
+from ._errors import refine
+from ._jobs import Jobs
+from ._settings import KonigleSettings
+from ._spaces import Spaces
+from ._uploads import Uploads
+from ._webapps import WebApps
+
+_USER_AGENT = "moorage-konigle"
+
+
+class Client:
+    """The API of Konigle's cloud, for one project.
+
+    No request is made before a call. Threads may share a client. Calls that change nothing are
+    repeated when they fail; all others are sent once.
+
+    Attributes:
+        settings: What it was made with, defaults filled in.
+        computers: Virtual machines.
+        webapps: What runs on them.
+        spaces: The stages of web apps; `deploy` and `promote`.
+        jobs: What the service does for a while.
+        uploads: Private files.
+    """
+
+    def __init__(
+        self,
+        api_key: str | SecretValue,
+        endpoint: str | None = None,
+        *,
+        user_agent: str | None = None,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> None:
+        """Describe the project.
+
+        Args:
+            api_key: Its key.
+            endpoint: Address of the API.
+            user_agent: Stands before our own name in `User-Agent`.
+            clock: The time.
+            settings: The other keys of a profile.
+
+        Raises:
+            InvalidRequestError: There is no such setting, or its value cannot be used.
+            ConfigError: The key or the endpoint cannot be used.
+        """
+        settings["api_key"] = api_key
+        if endpoint is not None:
+            settings["endpoint"] = endpoint
+        try:
+            checked = msgspec.convert(settings, KonigleSettings, dec_hook=_instance)
+        except msgspec.ValidationError as exc:
+            # Without its cause, which could quote the key.
+            raise InvalidRequestError(
+                f"a setting of the konigle provider is wrong: {exc}",
+                hint="`moorage providers show konigle` lists the settings",
+            ) from None
+        agent = f"{user_agent} {_USER_AGENT}" if user_agent else _USER_AGENT
+        self._open(checked, agent, clock, None)
+
+    @classmethod
+    def of(
+        cls, settings: KonigleSettings, *, user_agent: str, clock: Clock, redactor: Redactor
+    ) -> Self:
+        """Return a client with settings that have been checked."""
+        client = cls.__new__(cls)
+        client._open(settings, user_agent, clock, redactor)  # noqa: SLF001  # its own
+        return client
+
+    @property
+    def cloud(self) -> Self:
+        """The client itself, for code that says `client.cloud.computers`."""
+        return self
+
+    def close(self) -> None:
+        """Release every connection; may be called twice. Later calls are refused."""
+        self.http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client {self.settings.endpoint!r}>"
+
+    def _open(
+        self,
+        settings: KonigleSettings,
+        user_agent: str,
+        clock: Clock | None,
+        redactor: Redactor | None,
+    ) -> None:
+        self.settings = settings
+        self.http = HttpClient(
+            settings.endpoint,
+            auth=HeaderAuth("Authorization", settings.api_key, scheme=settings.auth_prefix),
+            headers={"Accept": "application/json"},
+            options=settings.http_options(),
+            refine=refine,
+            user_agent=user_agent,
+            clock=clock,
+            redactor=redactor,
+        )
+        self.computers = Computers(self.http)
+        self.webapps = WebApps(self.http)
+        self.spaces = Spaces(self.http)
+        self.jobs = Jobs(self.http)
+        self.uploads = Uploads(self.http, settings.endpoint)
+
+
+def _instance(wanted: type, given: object) -> object:
+    if isinstance(given, wanted):
+        return given
+    if wanted is SecretValue and isinstance(given, str):
+        return SecretValue(given)
+    if wanted is Path and isinstance(given, str | os.PathLike):
+        return Path(given)
+    msg = f"Expected `{wanted.__name__}`, got `{type(given).__name__}`"
+    raise msgspec.ValidationError(msg)
