@@ -333,6 +333,9 @@ class Keeper:
             return await self._reopen(record, serving)
         program = (await self._context.programs(age=_WATCH_S / 2)).get(serving.unit_id)
         if program is None or program.state == "STOPPED":
+            # The answer may be older than the unit: somebody else may have asked for it before.
+            program = (await self._context.programs()).get(serving.unit_id)
+        if program is None or program.state == "STOPPED":
             await self._lose(serving, "the supervisor has lost its app")
             return 0.0
         if program.state == "FATAL":
