@@ -6,53 +6,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
-import msgspec
 import pytest
+from suite_run import PATHS, Run
 
 from moorage.errors import ConfigError
 from moorage_conformance._ledger import Entry, Header, Ledger
 from moorage_conformance.known_failures import read_known_failures
 from moorage_conformance.outcomes import Level, Outcome, TestInfo, TestResult, verdict
 from moorage_conformance.suites import OverrideError, SecretSuite
-
-HERE = Path(__file__).parent
-PATHS = os.pathsep.join([str(HERE / "providers"), str(HERE.parent / "support")])
-
-
-class Run:
-    """One run of the suite as a program of its own, in an empty directory."""
-
-    def __init__(self, directory: Path, *words: str, broken: str = "", only: str = "") -> None:
-        self.directory = directory
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "pytest", "--pyargs", f"moorage_conformance.suite{only}"),
-                *("-p", "no:cacheprovider", "--moorage-provider", "dock"),
-                *("--moorage-level", "core", "--moorage-report", str(directory / "report")),
-                *words,
-            ],
-            cwd=directory,
-            env={**os.environ, "PYTHONPATH": PATHS, "DOCK_BROKEN": broken},
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        self.code = done.returncode
-        self.out = done.stdout + done.stderr
-
-    @property
-    def report(self) -> dict[str, Any]:
-        content: dict[str, Any] = msgspec.json.decode(
-            (self.directory / "report" / "report.json").read_bytes()
-        )
-        return content
-
-    def titles(self, outcome: str) -> list[str]:
-        return [t["info"]["title"] for t in self.report["tests"] if t["outcome"] == outcome]
 
 
 @pytest.mark.slow

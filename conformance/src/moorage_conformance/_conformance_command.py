@@ -34,6 +34,7 @@ def conformance() -> None:
     examples=(
         "moorage conformance run local",
         "moorage conformance run local --level core -k secrets",
+        "moorage conformance run acme --faults",
         "moorage conformance run acme --target live --profile staging --report out",
     ),
 )
@@ -51,6 +52,11 @@ def conformance() -> None:
     default="extended",
     show_default=True,
     help="How much to run; each level holds the ones before it.",
+)
+@click.option(
+    "--faults",
+    is_flag=True,
+    help="Delay what passes to the fake, send it slowly, and let some reads fail at first.",
 )
 @click.option("-k", "expression", metavar="EXPR", help="Run only the tests that match.")
 @click.option(
@@ -74,6 +80,7 @@ def run(
     *,
     target: str,
     level: str,
+    faults: bool,
     expression: str | None,
     directory: Path | None,
     jobs: int,
@@ -86,6 +93,11 @@ def run(
     `pytest --pyargs moorage_conformance.suite --moorage-provider PROVIDER`.
     """
     profile = app.options.profile
+    if faults and (target == "live" or profile is not None):
+        raise UsageFailure(
+            "faults are made on the wire to what the harness starts, not to an account",
+            hint="leave out --faults, or --target live and --profile",
+        )
     if target == "live" and profile is None:
         raise UsageFailure(
             "a live run creates things in an account, so that its profile must be named",
@@ -93,6 +105,7 @@ def run(
         )
     report = _run(
         *("--moorage-provider", name, "--moorage-target", target, "--moorage-level", level),
+        *(["--moorage-faults"] if faults else []),
         profile=profile,
         expression=expression,
         known_failures=known_failures,
@@ -195,6 +208,7 @@ def verify(
     now = _run(
         *("--moorage-provider", before.provider, "--moorage-target", before.target),
         *("--moorage-level", before.level),
+        *(["--moorage-faults"] if before.faults else []),
         profile=profile or before.profile,
         expression=before.chosen or None,
         known_failures=known_failures,

@@ -20,6 +20,7 @@ from ._ledger import Ledger, Run, new_run_id
 from ._metadata import info_of
 from ._report import Report, capability_verdicts, digest_of, write_report
 from ._subject import Subject
+from ._wire import Mark
 from .harness import HarnessError, Target
 from .known_failures import KnownFailure, read_known_failures
 from .outcomes import Level, Outcome, TestInfo, TestResult, Verdict, verdict
@@ -28,8 +29,11 @@ from .suites._base import Suite, UnsupportedHereError
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+
 _INFO = pytest.StashKey[TestInfo]()
 _UNSUPPORTED = pytest.StashKey[str]()
+_SUBJECT = pytest.StashKey[Subject]()
+_MARK = pytest.StashKey[Mark]()
 _LEVELS = {
     Level.CORE: {Level.CORE},
     Level.EXTENDED: {Level.CORE, Level.EXTENDED},
@@ -52,6 +56,7 @@ class Engine:
         self.target = Target(option("moorage_target"))
         self.level = Level(option("moorage_level"))
         self.directory: str | None = option("moorage_report")
+        self.faulty: bool = option("moorage_faults")
         self.worker: str = getattr(config, "workerinput", {}).get("workerid", "")
         self.controls = hasattr(config, "workerinput") is False
         self.parallel = bool(getattr(config.option, "numprocesses", None)) or bool(
@@ -69,6 +74,8 @@ class Engine:
             raise pytest.UsageError(f"{exc.message}; {exc.hint or ''}") from exc
         if self.target is Target.LIVE and not self.profile:
             raise pytest.UsageError("a live target needs a profile: --moorage-profile NAME")
+        if self.faulty and (self.target is Target.LIVE or self.profile):
+            raise pytest.UsageError("faults are made on the wire to a fake, without a profile")
         given: str | None = getattr(config, "workerinput", {}).get("moorage_run")
         self.run_id: str = given or option("moorage_run") or new_run_id()
         self.subjects: dict[str, Subject] = {}
@@ -100,7 +107,9 @@ class Engine:
                 raise HarnessError(self.problem)
             run = Run(self.run_id, Ledger(self.run_id), self.worker)
             try:
-                subject = Subject(name, run, profile=self.profile, target=self.target)
+                subject = Subject(
+                    name, run, profile=self.profile, target=self.target, faulty=self.faulty
+                )
                 # Known from here on, so that what has been started is also stopped.
                 self.subjects[name] = subject
                 subject.start()
@@ -167,7 +176,8 @@ class Engine:
         terminal: TerminalReporter | None = self.config.pluginmanager.get_plugin("terminalreporter")
         if terminal is None:
             return
-        terminal.write_line(f"conformance run {self.run_id} of {self.provider} ({self.target})")
+        target = f"{self.target}, with faults" if self.faulty else str(self.target)
+        terminal.write_line(f"conformance run {self.run_id} of {self.provider} ({target})")
         if self.target is Target.LIVE:
             made: Counter[str] = Counter()
             for item in session.items:
@@ -188,6 +198,8 @@ class Engine:
         if info is None:
             return
         subject = self.subject(item.cls.provider)  # type: ignore[attr-defined]  # tests of a suite have a class
+        item.stash[_SUBJECT] = subject
+        item.stash[_MARK] = subject.wire.mark()
         lacking = [name for name in info.requires if not subject.cloud.supports(name)]
         if lacking:
             reason = subject.cloud.capabilities[lacking[0]].reason
@@ -209,15 +221,18 @@ class Engine:
         if known is not None and report.when != "teardown":
             found, reason = self._expect(known, found, reason, report)
         calls = dict(item.user_properties).get("driver_calls", 0)
+        bad = found in {Outcome.FAIL, Outcome.ENGINE_ERROR}
+        subject, mark = item.stash.get(_SUBJECT, None), item.stash.get(_MARK, None)
+        wired = subject if mark is not None and subject is not None and subject.wire else None
         result = TestResult(
             info=info,
             outcome=found,
             seconds=report.duration,
             reason=self._clean(reason),
-            detail=self._clean(report.longreprtext)
-            if found in {Outcome.FAIL, Outcome.ENGINE_ERROR}
-            else "",
+            detail=self._clean(report.longreprtext) if bad else "",
             driver_calls=calls if isinstance(calls, int) else 0,
+            requests=mark.requests if wired and mark else None,
+            exchanges=wired.transcript(mark) if wired and mark and bad else (),
         )
         report.moorage = msgspec.to_builtins(result)  # type: ignore[attr-defined]  # travels with the report
 
@@ -242,8 +257,7 @@ class Engine:
 
     def _clean(self, text: str) -> str:
         for subject in self.subjects.values():
-            if subject._cloud is not None:  # noqa: SLF001  # it may never have been opened
-                text = subject.cloud._session.redactor.clean(text)  # noqa: SLF001  # no public way
+            text = subject.clean_text(text)
         return text
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -260,6 +274,7 @@ class Engine:
                 worse,
                 seconds=before.seconds + result.seconds,
                 driver_calls=max(before.driver_calls, result.driver_calls),
+                requests=result.requests,  # from the beginning of the test, in every phase
             )
         self.results[report.nodeid] = result
 
@@ -357,6 +372,7 @@ class Engine:
             interface=API_VERSION,
             digest=digest_of(__version__, plugin, self.declared),
             target=str(self.target),
+            faults=self.faulty,
             level=str(self.level),
             profile=self.profile,
             chosen=self.config.getoption("keyword", ""),

@@ -55,6 +55,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Over suite, plugin and capabilities: equal where the same thing was tested."""
 
     target: str
+    faults: bool = False
+    """Whether delays, slow bytes and failing reads were put on the wire all the time."""
+
     level: str
     platform: str
     profile: str | None = None

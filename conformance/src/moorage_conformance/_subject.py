@@ -10,12 +10,18 @@ from moorage.errors import ConflictError, MoorageError, NotFoundError
 
 from ._connection import Recorder, connect, find_harness
 from ._ledger import Entry, Header, Ledger, Run
+from ._pace import BriskClock
 from ._probe import write_probe
+from ._transcript import transcript
+from ._wire import Wire
 from .harness import Harness, HarnessError, Target, check_shape
 
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud, Deployment, Operation
     from moorage.plugin import Clock
+
+    from ._wire import Mark
+    from .outcomes import Exchange
 
 PATIENCE_S = 300.0
 """Longest that a test waits for a provider."""
@@ -38,6 +44,7 @@ class Subject:
         run: Names what is created.
         directory: Of this run, removed at its end.
         recorder: Sees every driver call of `cloud` and of each connection with no own recorder.
+        wire: What stands between the provider and its fake, once it is started.
         left_behind: What could not be removed, and why.
     """
 
@@ -50,6 +57,7 @@ class Subject:
         target: Target = Target.FAKE,
         directory: Path | None = None,
         harness: Any = None,
+        faulty: bool = False,
     ) -> None:
         """Find the provider and its harness; nothing is started.
 
@@ -60,6 +68,7 @@ class Subject:
             target: What is talked to.
             directory: Of a run that is swept; by default a new one.
             harness: By default the one that the hook gives.
+            faulty: Whether the wire breaks mildly all the time.
 
         Raises:
             PluginError: The provider is not installed or broken.
@@ -73,6 +82,9 @@ class Subject:
         self.profile = profile
         self.target = target
         self.recorder = Recorder()
+        self.wire = Wire(self.info, {})
+        self._faulty = faulty
+        self._cleaners: list[Callable[[str], str]] = []
         self.left_behind: list[str] = []
         self._stack = contextlib.ExitStack()
         self._given_directory = directory
@@ -110,7 +122,16 @@ class Subject:
         with _blamed("running()"):
             self._stack.enter_context(self.harness.running(str(self.target), place))
         with _blamed("settings()"):
-            self._settings = {} if self.profile else dict(self.harness.settings())
+            settings = {} if self.profile else dict(self.harness.settings())
+            self.wire = Wire(self.info, settings, faulty=self._faulty)
+        if self._faulty and not self.wire:
+            raise HarnessError(
+                "there is no wire to make faults on: no setting that is marked as a destination"
+                " holds the URL of a fake on this machine"
+            )
+        self._stack.callback(self.wire.close)
+        self.wire.start()
+        self._settings = self.wire.through(settings)
         with _blamed("settings() or the profile: connecting with them"):
             self._cloud = self.connect()
 
@@ -130,15 +151,38 @@ class Subject:
         clock: "Clock | None" = None,
         settings: Mapping[str, Any] | None = None,
     ) -> "Cloud":
-        """Return a connection of the test's own, which the test closes."""
-        return connect(
+        """Return a connection of the test's own, which the test closes.
+
+        Args:
+            recorder: Sees its driver calls.
+            without: Capabilities to take away, with the reason.
+            clock: The time; by default one that does not wait long for a fake.
+            settings: Win over those that connect.
+        """
+        if clock is None and self.target is Target.FAKE:
+            clock = BriskClock()
+        recorder = recorder or self.recorder
+        recorder.calm = self.wire.calm
+        cloud = connect(
             None if self.profile else self.provider,
             self.profile,
-            {**self._settings, **(settings or {})},
-            recorder=recorder or self.recorder,
+            {**self._settings, **self.wire.through(settings or {})},
+            recorder=recorder,
             without=without,
             clock=clock,
         )
+        self._cleaners.append(cloud.redact)
+        return cloud
+
+    def clean_text(self, text: str) -> str:
+        """Return a text without any secret that a connection of this run has met."""
+        for clean in self._cleaners:
+            text = clean(text)
+        return text
+
+    def transcript(self, mark: "Mark") -> "tuple[Exchange, ...]":
+        """Return what passed the wire since a moment, secrets masked."""
+        return transcript(mark.conversations, self.clean_text)
 
     @property
     def settings(self) -> Mapping[str, Any]:

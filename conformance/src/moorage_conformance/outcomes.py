@@ -72,6 +72,29 @@ class TestInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The capabilities without which it cannot be run."""
 
 
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """One request that arrived at the fake, and its reply; secrets are masked."""
+
+    method: str
+    target: str
+    """Path and query."""
+
+    status: int | None = None
+    """Of the server's reply; `None` where it gave none."""
+
+    faults: tuple[str, ...] = ()
+    """What was made to go wrong with it."""
+
+    delivered: bool = False
+    """Whether the server's reply reached the provider package to its end."""
+
+    request: str = ""
+    """The request's head, and its body where that is text."""
+
+    reply: str = ""
+    """The reply, as the server gave it; of an injected one, the injected reply."""
+
+
 class TestResult(msgspec.Struct, frozen=True, kw_only=True):
     """How one test ended."""
 
@@ -88,6 +111,12 @@ class TestResult(msgspec.Struct, frozen=True, kw_only=True):
 
     driver_calls: int = 0
     """How many driver calls it made through watched connections."""
+
+    requests: int | None = None
+    """How many requests arrived at the fake meanwhile; `None` where that cannot be seen."""
+
+    exchanges: tuple[Exchange, ...] = ()
+    """Of a failure: its requests and replies, the first five and the last twenty-five."""
 
 
 def verdict(results: Iterable[TestResult]) -> Verdict:

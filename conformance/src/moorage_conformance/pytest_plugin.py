@@ -35,6 +35,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="extended",
         help="How much to run; each level holds the ones before it.",
     )
+    group.addoption(
+        "--moorage-faults",
+        action="store_true",
+        help="Delay what passes to the fake, send it slowly, and let some reads fail at first.",
+    )
     group.addoption("--moorage-report", metavar="DIR", help="Where to write the report.")
     group.addoption(
         "--moorage-known-failures", metavar="FILE", help="Failures with reason, link and expiry."

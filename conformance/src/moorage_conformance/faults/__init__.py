@@ -1,6 +1,6 @@
 """Faults on the wire: a proxy that makes them, and a server to stand behind it."""
 
-from ._counts import Counts, Passage
+from ._counts import Conversation, Counts, Passage, Tape
 from ._fault import (
     Answer,
     AnyFault,
@@ -31,6 +31,7 @@ __all__ = [
     "AnyFault",
     "AsyncFaultProxy",
     "CloseWebSocket",
+    "Conversation",
     "Corrupt",
     "CorruptMessages",
     "Counts",
@@ -48,6 +49,7 @@ __all__ = [
     "Stall",
     "StallWebSocket",
     "SwallowPongs",
+    "Tape",
     "Throttle",
     "Trickle",
     "Truncate",

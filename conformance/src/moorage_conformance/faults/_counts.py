@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 _REMEMBERED = 10_000
+_TAPED = 200
+_TAPED_BYTES = 8192
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,13 +81,49 @@ class Passage(msgspec.Struct, kw_only=True):
     """Whether the server's reply was passed on to its end."""
 
 
-class Tally:
-    """Counts, for any thread to look at."""
+class Tape(msgspec.Struct, kw_only=True):
+    """What one side said, before any fault changed it."""
 
-    def __init__(self) -> None:
+    head: bytes = b""
+    """The first line and the headers."""
+
+    body: bytes = b""
+    """The first 8 KiB of the body, without what frames it."""
+
+    body_bytes: int = 0
+    """How much of the body was read."""
+
+    def say(self, data: bytes | bytearray) -> None:
+        """Add a piece of the body."""
+        self.body += bytes(data[: max(0, _TAPED_BYTES - len(self.body))])
+        self.body_bytes += len(data)
+
+
+class Conversation(msgspec.Struct, kw_only=True):
+    """A request and its reply, word by word."""
+
+    passage: Passage
+    """What became of it."""
+
+    request: Tape
+    """What the client said."""
+
+    reply: Tape
+    """What the server said, or the proxy in its place; empty where nothing was said."""
+
+
+class Tally:
+    """Counts, for any thread to look at.
+
+    Args:
+        tape: Whether to keep the words of the newest two hundred requests.
+    """
+
+    def __init__(self, *, tape: bool = False) -> None:
         self._changed = threading.Condition()
         self._counts = Counts()
         self._passages: deque[Passage] = deque(maxlen=_REMEMBERED)
+        self._conversations: deque[Conversation] = deque(maxlen=_TAPED if tape else 0)
 
     @property
     def counts(self) -> Counts:
@@ -98,6 +136,12 @@ class Tally:
         with self._changed:
             return tuple(map(msgspec.structs.replace, self._passages))
 
+    @property
+    def conversations(self) -> tuple[Conversation, ...]:
+        """The newest requests with their replies, the oldest first; empty without a tape."""
+        with self._changed:
+            return tuple(self._conversations)
+
     def add(self, **more: int) -> None:
         """Add to some of the counts."""
         with self._changed:
@@ -107,17 +151,21 @@ class Tally:
             )
             self._changed.notify_all()
 
-    def begin(self, passage: Passage) -> None:
+    def begin(self, passage: Passage, head: bytes = b"") -> Conversation:
         """Remember a request."""
+        conversation = Conversation(passage=passage, request=Tape(head=head), reply=Tape())
         with self._changed:
             self._passages.append(passage)
+            self._conversations.append(conversation)
         self.add(requests=1, faults=len(passage.faults))
+        return conversation
 
     def forget(self) -> None:
         """Begin again with nothing but the connections that are open."""
         with self._changed:
             self._counts = Counts(open_connections=self._counts.open_connections)
             self._passages.clear()
+            self._conversations.clear()
             self._changed.notify_all()
 
     def wait_for(self, condition: Callable[[Counts], Any], timeout: float) -> Counts:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import h11
 
-from ._counts import Passage, Tally
+from ._counts import Conversation, Tally
 from ._fault import Answer, Delay, Replace, Reset
 from ._message import (
     MessageReader,
@@ -48,7 +48,7 @@ class Exchange:
         client: Who sent it.
         connect: Returns the connection to the server.
         plan: The faults that meet it.
-        passage: What is remembered of it.
+        conversation: What is remembered of it.
         tally: Counts.
         host: The `Host` header that the server shall see, if another than the client sent.
     """
@@ -62,7 +62,7 @@ class Exchange:
         connect: Connect,
         *,
         plan: Plan,
-        passage: Passage,
+        conversation: Conversation,
         tally: Tally,
         host: bytes | None,
     ) -> None:
@@ -72,7 +72,9 @@ class Exchange:
         self._client = client
         self._connect = connect
         self._plan = plan
-        self._passage = passage
+        self._passage = conversation.passage
+        self._reply_tape = conversation.reply
+        reader.tape = conversation.request
         self._tally = tally
         self._host = host
         self._whole = False  # whether the request was read to its end
@@ -127,7 +129,10 @@ class Exchange:
             lines.append(b"Connection: close")
         self._tally.add(answers=1)
         sent = body if has_body(self._request, answer.status) else b""
-        await self._client.write(b"\r\n".join(lines) + b"\r\n\r\n" + sent)
+        head = b"\r\n".join(lines) + b"\r\n\r\n"
+        self._reply_tape.head = head
+        self._reply_tape.say(sent)
+        await self._client.write(head + sent)
         return going_on
 
     async def _skip_request(self) -> None:
@@ -231,6 +236,7 @@ class Exchange:
     async def _deliver_reply(self, server: Stream) -> "Next":
         """Deliver the reply."""
         reader = self._replies = reply_reader(server, self._request)
+        reader.tape = self._reply_tape
         try:
             event, raw = await reader.next()
             while isinstance(event, h11.InformationalResponse):

@@ -40,18 +40,21 @@ class Fault(
 
     Requests that fit `method` and `path` are counted for each fault by itself, in the order in
     which their heads arrive. The fault meets the one with the number `nth` and those that follow
-    it, `times` in all. Several faults can meet the same request; where two contradict each
-    other, the first one of the script wins.
+    it, or one in `every` of them, `times` in all. Several faults can meet the same request; where
+    two contradict each other, the first one of the script wins.
     """
 
     method: str | None = None
-    """Only requests with this method; `None` for any."""
+    """Only requests with this method, or one of several, `PUT|POST`; `None` for any."""
 
     path: str | None = None
     """Only requests whose path, without its query, fits this pattern, such as `/v1/*`."""
 
     nth: Ordinal = 1
     """The number of the first request that it meets, from 1."""
+
+    every: Ordinal = 1
+    """From there on it meets one request in so many."""
 
     times: Ordinal | None = 1
     """How many requests it meets; `None` for all that follow."""

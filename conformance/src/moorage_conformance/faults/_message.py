@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import h11
 
+from ._counts import Tape
 from ._stream import Stream
 
 MAX_HEAD_BYTES = 1024 * 1024
@@ -26,6 +27,9 @@ class MessageReader:
     Args:
         stream: Where it comes from.
         connection: h11's idea of it.
+
+    Attributes:
+        tape: Where to keep the words of it, if anywhere.
     """
 
     def __init__(self, stream: Stream, connection: h11.Connection) -> None:
@@ -33,6 +37,7 @@ class MessageReader:
         self._connection = connection
         self._unclaimed = bytearray()
         self._held: tuple[h11.Event, bytes] | None = None
+        self.tape: Tape | None = None
 
     async def next(self) -> tuple[h11.Event, bytes]:
         """Return what comes next, with its bytes.
@@ -70,7 +75,13 @@ class MessageReader:
         except h11.RemoteProtocolError as exc:
             raise NotHttp(str(exc)) from exc
         if isinstance(event, h11.Event):
-            return event, self._claim()
+            raw = self._claim()
+            if self.tape is not None:
+                if isinstance(event, h11.Data):
+                    self.tape.say(event.data)
+                elif isinstance(event, (h11.Response, h11.InformationalResponse)):
+                    self.tape.head += raw
+            return event, raw
         if event is h11.PAUSED:
             msg = "the message is over"
             raise NotHttp(msg)

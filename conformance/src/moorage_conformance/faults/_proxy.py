@@ -3,13 +3,14 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from moorage.errors import ConfigError
 
-from ._counts import Counts, Passage, Tally
+from ._counts import Conversation, Counts, Passage, Tally
 from ._fault import Fault
 from ._listener import Listener, connect, loopback
 from ._loop_thread import LoopThread
@@ -31,12 +32,13 @@ class _Proxy:
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         server_tls: ssl.SSLContext | None = None,
+        tape: bool = False,
     ) -> None:
         self._target = _Target(target, server_tls)
         self._port = port
         self._tls = tls
         self._script = Script()
-        self._tally = Tally()
+        self._tally = Tally(tape=tape)
 
     @property
     def url(self) -> str:
@@ -64,6 +66,10 @@ class _Proxy:
         """
         self._script.add(faults)
 
+    def calm(self) -> AbstractContextManager[None]:
+        """Let nothing go wrong meanwhile; requests that come then are not counted by faults."""
+        return self._script.calm()
+
     @property
     def counts(self) -> Counts:
         """What passed until now."""
@@ -73,6 +79,11 @@ class _Proxy:
     def passages(self) -> tuple[Passage, ...]:
         """The requests that arrived, the oldest first; no more than the newest ten thousand."""
         return self._tally.passages
+
+    @property
+    def conversations(self) -> tuple[Conversation, ...]:
+        """What the newest requests and their replies said, the oldest first, with `tape`."""
+        return self._tally.conversations
 
     def forget(self) -> None:
         """Count from zero."""
@@ -91,6 +102,7 @@ class AsyncFaultProxy(_Proxy):
         tls: To be spoken with clients.
         server_tls: To be spoken with a server whose URL begins with `https`; by default the
             system's authorities are trusted.
+        tape: Whether to keep what the newest two hundred requests and their replies said.
 
     Raises:
         ConfigError: The target cannot be used.
@@ -103,8 +115,9 @@ class AsyncFaultProxy(_Proxy):
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         server_tls: ssl.SSLContext | None = None,
+        tape: bool = False,
     ) -> None:
-        super().__init__(target, port=port, tls=tls, server_tls=server_tls)
+        super().__init__(target, port=port, tls=tls, server_tls=server_tls, tape=tape)
         self._listener = Listener(self._serve, tls)
         self._tunnels: set[Tunnel] = set()
 
@@ -178,6 +191,7 @@ class FaultProxy(_Proxy):
         tls: To be spoken with clients.
         server_tls: To be spoken with a server whose URL begins with `https`; by default the
             system's authorities are trusted.
+        tape: Whether to keep what the newest two hundred requests and their replies said.
 
     Raises:
         ConfigError: The target cannot be used.
@@ -190,8 +204,9 @@ class FaultProxy(_Proxy):
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         server_tls: ssl.SSLContext | None = None,
+        tape: bool = False,
     ) -> None:
-        super().__init__(target, port=port, tls=tls, server_tls=server_tls)
+        super().__init__(target, port=port, tls=tls, server_tls=server_tls, tape=tape)
         proxy = AsyncFaultProxy(target, port=port, tls=tls, server_tls=server_tls)
         proxy._script, proxy._tally = self._script, self._tally  # noqa: SLF001  # its own class
         self._thread = LoopThread(proxy, "moorage-fault-proxy")

@@ -1,7 +1,8 @@
 """Which faults meet which request."""
 
+import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -39,6 +40,7 @@ class Script:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rules: list[_Rule] = []
+        self._calm = 0
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -66,26 +68,40 @@ class Script:
         with self._lock:
             self._rules = [*self._rules, *rules]
 
+    @contextlib.contextmanager
+    def calm(self) -> Iterator[None]:
+        """Let no fault happen and count nothing meanwhile."""
+        with self._lock:
+            self._calm += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calm -= 1
+
     def plan(self, method: str, path: str) -> Plan:
         """Count a request and return the faults that meet it."""
         with self._lock:
+            if self._calm:
+                return Plan(())
             return Plan([rule.fault for rule in self._rules if rule.meets(method, path)])
 
 
 class _Rule:
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
+        self._methods = None if fault.method is None else set(fault.method.upper().split("|"))
         self._seen = 0
 
     def meets(self, method: str, path: str) -> bool:
         fault = self.fault
-        if fault.method is not None and fault.method.upper() != method:
+        if self._methods is not None and method not in self._methods:
             return False
         if fault.path is not None and not fnmatchcase(path, fault.path):
             return False
         self._seen += 1
-        after = self._seen - fault.nth
-        return after >= 0 and (fault.times is None or after < fault.times)
+        turn, between = divmod(self._seen - fault.nth, fault.every)
+        return turn >= 0 and not between and (fault.times is None or turn < fault.times)
 
 
 def _rules(faults: Iterable[Fault]) -> list[_Rule]:

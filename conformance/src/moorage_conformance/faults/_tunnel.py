@@ -82,7 +82,7 @@ class Tunnel:
         target = request.target.decode("latin-1")
         plan = self._script.plan(method, target.partition("?")[0])
         passage = Passage(method=method, target=target, faults=plan.kinds)
-        self._tally.begin(passage)
+        conversation = self._tally.begin(passage, head)
         going_on = await Exchange(
             request,
             head,
@@ -90,7 +90,7 @@ class Tunnel:
             self._client,
             self._connect,
             plan=plan,
-            passage=passage,
+            conversation=conversation,
             tally=self._tally,
             host=self._host,
         ).run()

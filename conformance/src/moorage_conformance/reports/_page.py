@@ -14,7 +14,7 @@ from itertools import groupby
 from moorage._capability import NAMES  # what users read in the reference
 
 from .._report import Report
-from ..outcomes import Outcome, TestResult, Verdict
+from ..outcomes import Exchange, Outcome, TestResult, Verdict
 
 _MARKS = {
     "pass": "good",
@@ -135,7 +135,9 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "Suite", f"moorage-conformance {report.suite}"
     yield "Driver interface", f"version {report.interface}"
     yield "Level", report.level
-    yield "Target", report.target + (f", profile {report.profile}" if report.profile else "")
+    where = [f"profile {report.profile}"] if report.profile else []
+    faults = ["with faults on the wire"] if report.faults else []
+    yield "Target", ", ".join([report.target, *where, *faults])
     if report.chosen:
         yield "Only tests that match", report.chosen
     yield "Platform", report.platform
@@ -174,8 +176,38 @@ def _failure_cards(failures: Iterable[TestResult]) -> Iterator[str]:
         if test.detail:
             yield "<details><summary>Details</summary>"
             yield f'<pre tabindex="0">{escape(test.detail)}</pre></details>'
+        if test.exchanges:
+            yield from _transcript(test)
         yield "</article>"
     yield "</section>"
+
+
+def _transcript(test: TestResult) -> Iterator[str]:
+    """Yield what was asked and answered while the test ran, one line each until it is opened."""
+    shown, arrived = len(test.exchanges), test.requests or 0
+    count = str(shown) if shown >= arrived else f"{shown} of {arrived}"
+    yield f"<details><summary>Requests and replies ({count})</summary>"
+    yield '<ol class="exchanges">'
+    for exchange in test.exchanges:
+        yield (
+            f"<li><details><summary><code>{escape(exchange.method)} {escape(exchange.target)}"
+            f"</code> {_became(exchange)}</summary>"
+            f'<pre tabindex="0">{escape(exchange.request)}</pre>'
+        )
+        if exchange.reply:
+            yield f'<pre tabindex="0">{escape(exchange.reply)}</pre>'
+        yield "</details></li>"
+    yield "</ol></details>"
+
+
+def _became(exchange: Exchange) -> str:
+    """Return how an exchange ended, and what was made to go wrong with it."""
+    words = ["no reply" if exchange.status is None else str(exchange.status)]
+    if exchange.status is not None and not exchange.delivered:
+        words.append("not delivered")
+    if exchange.faults:
+        words.append(f"faults: {', '.join(exchange.faults)}")
+    return escape(", ".join(words))
 
 
 def _promise(test: TestResult, tag: str) -> str:
@@ -221,12 +253,14 @@ def _tests(report: Report) -> Iterator[str]:
     yield '<section id="tests" aria-labelledby="tests-title">'
     yield '<h2 id="tests-title">Tests</h2>'
     yield _filter(report)
+    wired = any(test.requests is not None for test in report.tests)
     yield (
         '<div class="wide" role="region" aria-labelledby="tests-title" tabindex="0">'
         '<table id="all-tests"><caption>Each test proves one promise.</caption><thead><tr>'
         '<th scope="col">Promise</th><th scope="col">Outcome</th><th scope="col">Level</th>'
         '<th scope="col" class="number">Driver calls</th>'
-        '<th scope="col" class="number">Seconds</th></tr></thead><tbody>'
+        + ('<th scope="col" class="number">Requests</th>' if wired else "")
+        + '<th scope="col" class="number">Seconds</th></tr></thead><tbody>'
     )
     for test in report.tests:
         reason = f'<div class="quiet">{escape(test.reason)}</div>' if test.reason else ""
@@ -236,9 +270,14 @@ def _tests(report: Report) -> Iterator[str]:
             f'<th scope="row">{_promise(test, "div")}</th>'
             f"<td>{_mark(test.outcome)}{reason}</td><td>{escape(test.info.level)}</td>"
             f'<td class="number">{test.driver_calls}</td>'
-            f'<td class="number">{test.seconds:.2f}</td></tr>'
+            + (f'<td class="number">{_number(test.requests)}</td>' if wired else "")
+            + f'<td class="number">{test.seconds:.2f}</td></tr>'
         )
     yield "</tbody></table></div>\n</section>"
+
+
+def _number(count: int | None) -> str:
+    return "" if count is None else str(count)
 
 
 def _filter(report: Report) -> str:

@@ -147,8 +147,8 @@ class CapabilitySuite(Suite):
 
     @pytest.mark.parametrize("name", [n for n in NAMES if n not in RESULTS])
     def test_undeclared_refused(self, subject: Subject, name: str) -> None:
-        """What a provider does not declare is refused without a single driver call."""
-        recorder = Recorder()
+        """What a provider does not declare is refused before a single request is sent."""
+        recorder, mark = Recorder(), subject.wire.mark()
         with subject.connect(recorder=recorder, without={name: "taken away"}) as cloud:
             call = _portable_calls(cloud, data_file(subject))[name]
             with pytest.raises(UnsupportedError) as caught:
@@ -156,6 +156,7 @@ class CapabilitySuite(Suite):
         refused = caught.value.capability
 
         assert recorder.calls == []
+        assert mark.requests == 0
         assert refused is not None
         assert refused == name or not subject.cloud.supports(refused)
         assert caught.value.reason

@@ -24,8 +24,9 @@ _IMPORTED = """\
 import sys
 from moorage._discovery import Plugins
 info = Plugins().info(sys.argv[1])
-heavy = [n for n in ("urllib3", "websocket", "requests", "httpx", "aiohttp", "sqlite3",
-    "moorage.plugin.transport", "grpc", "boto3") if n in sys.modules]
+heavy = [n for n in ("urllib3", "websocket", "requests", "httpx", "aiohttp", "sqlite3", "grpc",
+    "boto3", "moorage.plugin.transport._client", "moorage.plugin.transport._websocket")
+    if n in sys.modules]
 package = info.open.__module__.partition(".")[0]
 heavy += [n for n in sys.modules if n.startswith(package + ".")
     and n.rpartition(".")[2] in ("_driver", "_client", "_wire", "_harness")]
@@ -62,10 +63,12 @@ class LifecycleSuite(Suite):
     resource = "lifecycle"
 
     def test_connect_asks_nothing(self, subject: Subject) -> None:
-        """Connecting makes no driver call."""
-        recorder = Recorder()
+        """Connecting makes no driver call and sends no request."""
+        recorder, mark = Recorder(), subject.wire.mark()
         with subject.connect(recorder=recorder):
             assert recorder.calls == []
+
+        assert mark.requests == 0
 
     def test_close_twice(self, subject: Subject) -> None:
         """Closing twice is no error, also for the driver itself."""

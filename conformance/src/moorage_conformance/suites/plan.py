@@ -22,8 +22,8 @@ class PlanSuite(Suite):
 
     @requires("deployments.list")
     def test_writes_nothing(self, subject: Subject, probe: "Artifact") -> None:
-        """A plan of something new makes no writing driver call and leaves nothing behind."""
-        recorder = Recorder()
+        """A plan of something new sends nothing that writes and leaves nothing behind."""
+        recorder, mark = Recorder(), subject.wire.mark()
         name = subject.run.name("deployment")
         with subject.connect(recorder=recorder) as cloud:
             plan = cloud.deployments.plan(name, probe)
@@ -32,6 +32,7 @@ class PlanSuite(Suite):
         assert plan.action == "create"
         assert name not in names
         assert {call.partition(".")[2] for call in recorder.calls} <= _READS
+        assert mark.writes == []
 
     def test_empty_after_deploy(
         self, cloud: "Cloud", served: "Deployment", probe: "Artifact"

@@ -99,12 +99,13 @@ class StringSuite(Suite):
     @requires("secrets.put")
     @pytest.mark.parametrize("name", NAMES, ids=ascii)
     def test_names_refused(self, subject: Subject, name: str) -> None:
-        """A name that not every provider can hold is refused without a driver call."""
-        recorder = Recorder()
+        """A name that not every provider can hold is refused before anything is sent."""
+        recorder, mark = Recorder(), subject.wire.mark()
         with subject.connect(recorder=recorder) as cloud, pytest.raises(InvalidRequestError):
             cloud.secrets.put(name, {"KEY": "some-value"})
 
         assert recorder.calls == []
+        assert mark.requests == 0
 
     @requires("secrets.put", "secrets.get", "secrets.delete")
     @pytest.mark.parametrize("word", RESERVED)

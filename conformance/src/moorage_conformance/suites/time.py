@@ -33,8 +33,8 @@ class TimeSuite(Suite):
 
     @requires("logs.since", "logs.tail.job")
     def test_naive_refused(self, subject: Subject) -> None:
-        """A moment without its offset from UTC is refused without a driver call."""
-        recorder = Recorder()
+        """A moment without its offset from UTC is refused before anything is sent."""
+        recorder, mark = Recorder(), subject.wire.mark()
         with subject.connect(recorder=recorder) as cloud, pytest.raises(InvalidRequestError):
             cloud.logs.tail(
                 f"job/{subject.missing('job')}",
@@ -42,6 +42,7 @@ class TimeSuite(Suite):
             )
 
         assert recorder.calls == []
+        assert mark.requests == 0
 
     @requires("logs.since", "logs.tail.job", "jobs.submit.artifact", "jobs.input", "jobs.get")
     def test_offsets_agree(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
