@@ -1,0 +1,115 @@
+"""BentoCloud's own client: both of its APIs in full."""
+
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from moorage.errors import InvalidRequestError
+from moorage.plugin import Clock, Redactor, SecretValue, SystemClock
+
+from ._connection import Connection
+from ._settings import BentoCloudSettings
+from ._v1 import V1
+from ._v2 import V2
+
+_USER_AGENT = "moorage-bentocloud"
+
+
+class Client:
+    """BentoCloud in its own words, for what is not portable; for any number of threads.
+
+    `client.v1` and `client.v2` have a method for each call of the two APIs, named as in BentoML's
+    own client. Where such a call takes a schema object, give a struct of `moorage_bentocloud.wire`
+    or a mapping of the same fields; what comes back are such structs.
+
+    Attributes:
+        settings: What it was made with, defaults filled in.
+        v1: Stores, clusters, secrets, tokens.
+        v2: Deployments.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: SecretValue | str | None = None,
+        endpoint: str | None = None,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> None:
+        """Make a client; nothing is sent yet.
+
+        Args:
+            token: An API token.
+            endpoint: Address of the API.
+            clock: The time.
+            settings: The other keys of a profile.
+
+        Raises:
+            ConfigError: The token or the endpoint cannot be used.
+            InvalidRequestError: There is no such setting, or its value cannot be used.
+        """
+        if token is not None:
+            settings["token"] = token if isinstance(token, SecretValue) else SecretValue(token)
+        if endpoint is not None:
+            settings["endpoint"] = endpoint
+        for name in ("endpoint_token", "proxy"):
+            if isinstance(settings.get(name), str):
+                settings[name] = SecretValue(settings[name])
+        try:
+            checked = msgspec.convert(settings, BentoCloudSettings, dec_hook=_instance)
+        except msgspec.ValidationError as exc:
+            raise InvalidRequestError(
+                f"a setting of BentoCloud is wrong: {exc}",
+                hint="`moorage providers show bentocloud` lists the settings",
+            ) from exc
+        self._connect(checked, clock or SystemClock(), Redactor(), _USER_AGENT)
+
+    @classmethod
+    def of(
+        cls, settings: BentoCloudSettings, *, clock: Clock, redactor: Redactor, user_agent: str
+    ) -> Self:
+        """Return a client with settings that have been checked."""
+        client = cls.__new__(cls)
+        client._connect(settings, clock, redactor, user_agent)  # noqa: SLF001  # its own class
+        return client
+
+    def _connect(
+        self, settings: BentoCloudSettings, clock: Clock, redactor: Redactor, user_agent: str
+    ) -> None:
+        self.settings = settings
+        self.connection = Connection(
+            settings.endpoint,
+            settings.token,
+            options=settings.http_options(),
+            clock=clock,
+            redactor=redactor,
+            user_agent=user_agent,
+        )
+        self.v1 = V1(self.connection)
+        self.v2 = V2(self.connection)
+
+    def close(self) -> None:
+        """Release every connection; a second time does nothing."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client {self.settings.endpoint}>"
+
+
+def _instance(type_: type, value: Any) -> Any:
+    if isinstance(value, type_):
+        return value
+    msg = f"Expected `{type_.__name__}`, got `{type(value).__name__}`"
+    raise ValueError(msg)

@@ -1,0 +1,103 @@
+"""One connection to one container's log."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+
+from moorage.errors import MoorageError, TimedOutError, UnavailableError
+from moorage.plugin.transport import WebSocket, WebSocketOptions
+
+from . import _reply
+from ._connection import Connection
+from ._errors import told
+from ._wire_deployments import LogMessage, TailPayload, TailRequest
+
+_OPTIONS = WebSocketOptions(heartbeat={"type": "heartbeat"}, heartbeat_interval=5.0)
+_LOOK_S = 0.5
+TAIL_LINES = 50
+
+
+def open_tail(
+    connection: Connection,
+    *,
+    cluster: str,
+    namespace: str,
+    pod: str,
+    container: str,
+    follow: bool = True,
+    tail_lines: int = TAIL_LINES,
+) -> WebSocket:
+    """Open the log of a container and ask for its last lines and, to follow, those after them."""
+    socket = connection.sockets.connect(
+        "/ws/v1/clusters/{cluster}/tail",
+        {"cluster": cluster},
+        query={"namespace": namespace, "pod_name": pod, "timestamps": "false"},
+        options=_OPTIONS,
+    )
+    try:
+        socket.send(
+            TailRequest(
+                payload=TailPayload(
+                    id=str(uuid.uuid4()),
+                    container_name=container,
+                    follow=follow,
+                    tail_lines=tail_lines,
+                )
+            )
+        )
+    except BaseException:
+        socket.close()
+        raise
+    return socket
+
+
+def items_of(text: bytes) -> list[str] | None:
+    """Return the items of a message, none of a heartbeat and `None` of the log's end.
+
+    Raises:
+        NotFoundError: The service says that there is no such pod or container.
+        UnavailableError: It says that it cannot go on.
+    """
+    message = _reply.decode(text, LogMessage, "a message of a log")
+    if message.type == "error":
+        raise told("the log ended", message.message)
+    if message.type == "success" and message.message == "EOF":
+        return None
+    if message.type == "heartbeat" or message.payload is None:
+        return []
+    return message.payload.items
+
+
+def items(socket: WebSocket, stop_event: threading.Event | None) -> Iterator[str]:
+    """Yield the items of a log until its end, or until the event is set.
+
+    Raises:
+        UnavailableError: The log ended before its end.
+    """
+    try:
+        for message in _messages(socket, stop_event):
+            found = items_of(message)
+            if found is None:
+                return
+            yield from found
+        if not (stop_event is not None and stop_event.is_set()):
+            raise UnavailableError("the service closed the log before its end")
+    finally:
+        socket.close()
+        if stop_event is not None:
+            stop_event.set()
+
+
+def _messages(socket: WebSocket, stop_event: threading.Event | None) -> Iterator[bytes]:
+    if stop_event is None:
+        yield from socket.messages(bytes)
+        return
+    while not stop_event.is_set():
+        try:
+            yield socket.receive(bytes, timeout=_LOOK_S)
+        except TimedOutError:
+            continue
+        except MoorageError:
+            if stop_event.is_set():
+                return
+            raise
