@@ -211,17 +211,24 @@ class _Log:
         with self._lock:
             if self._cursor is None:
                 page = fetch(self._target, LogQuery(limit=_LOG_PAGE))
-                self._records, self._cursor = list(page.records), page.cursor
+                self._records, self._cursor = _own(page.records), page.cursor
                 while page.older is not None:
                     page = fetch(self._target, LogQuery(before=page.older, limit=_LOG_PAGE))
-                    self._records[:0] = page.records
+                    self._records[:0] = _own(page.records)
             more = self._cursor is not None
             while more:
                 page = fetch(self._target, LogQuery(after=self._cursor, limit=_LOG_PAGE))
-                self._records += page.records
+                self._records += _own(page.records)
                 self._cursor, more = page.cursor or self._cursor, page.more
             return self._records
 
+
+def _own(records: "Sequence[LogRecord]") -> "list[LogRecord]":
+    """Return what the app wrote, without what the embedded provider says about it."""
+    return [record for record in records if record.stream in _STREAMS]
+
+
+_STREAMS = frozenset({"stdout", "stderr"})
 
 # What belongs to the connection between a client and the emulator, or is made anew.
 _OF_THE_CONNECTION = frozenset(

@@ -1,0 +1,5 @@
+"""The emulator of ABEJA Platform."""
+
+from ._emulator import AbejaEmulator
+
+__all__ = ["AbejaEmulator"]
