@@ -1,10 +1,12 @@
 """Logs: nothing lost, nothing twice."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from memory_provider import FakeClock, World, open_memory
@@ -315,6 +317,51 @@ def test_stream_that_ends_too_early_is_opened_again() -> None:
 
     assert [r.message for r in follow] == list("012")
     assert world.requests["logs.follow"] == 3
+
+
+def test_stream_that_ends_with_nothing_is_opened_less_often() -> None:
+    """A stream that ends again and again without a record is opened after longer and longer."""
+    world = World()
+    world.streams.extend(iter(()) for _ in range(7))
+    world.streams.append(iter([record(0)]))
+    world.streams.append(iter(()))
+    world.streams.append(iter([record(1)]))
+    clock = FakeClock()
+
+    follow = open_memory(world, streams=True, clock=clock).logs.follow(TARGET)
+
+    assert [r.message for r in follow] == list("01")
+    assert clock.waits == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.2, 0.4]
+
+
+def test_reconnects_are_told() -> None:
+    """Each reconnect is one event with a fixed phrase, whatever was the reason."""
+    world = World()
+    world.streams.append(pieces([record(0)], cut_after=True))
+    world.streams.append(iter([record(1)]))
+    world.streams.extend(pieces([], cut_after=True) for _ in range(2))
+    world.streams.append(iter([record(2)]))
+    events: list[dict[str, object]] = []
+
+    def keep(_: object, method: str, event: MutableMapping[str, Any]) -> str:
+        events.append({"level": method, **event})
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[keep], cache_logger_on_first_use=False)
+    try:
+        follow = open_memory(world, streams=True).logs.follow(TARGET)
+        assert [r.message for r in follow] == list("012")
+    finally:
+        structlog.reset_defaults()
+
+    told = [event for event in events if event["event"] == "log interrupted"]
+    assert {(e["level"], e["provider"], e["target"]) for e in told} == {("debug", "memory", TARGET)}
+    assert [(event["attempt"], event["wait_seconds"], event["error"]) for event in told] == [
+        (1, 0.2, "unavailable"),
+        (1, 0.2, None),
+        (1, 0.2, "unavailable"),
+        (2, 0.4, "unavailable"),
+    ]
 
 
 @pytest.mark.parametrize("streams", [True, False])

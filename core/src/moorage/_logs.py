@@ -172,6 +172,7 @@ class LogFollow(Iterator[LogRecord]):
         self._started = False
         self._opened_at: datetime | None = None
         self._retries = 0
+        self._empty_ends = 0
         self._records = self._stream_records() if streams else self._poll_records()
 
     def __iter__(self) -> "LogFollow":
@@ -310,7 +311,7 @@ class LogFollow(Iterator[LogRecord]):
             # What a consumer raises never passes through here, only what the stream raises.
             with self._session.call("logs.follow", str(self._target)):
                 for record in stream:
-                    self._retries = 0
+                    self._retries = self._empty_ends = 0
                     if record.cursor is not None:
                         self._cursor = record.cursor
                     if self._window.add(record):
@@ -324,8 +325,10 @@ class LogFollow(Iterator[LogRecord]):
         if stream.finished:
             self._end(FollowEnd.FINISHED)
         elif not self._closed.is_set():
-            _observation.emit("log stream ended, opening it again", target=str(self._target))
-            self._session.clock.wait(_FIRST_RETRY_S, self._closed)
+            # An end without a word is no failure, however often it comes, but each one that
+            # brings nothing lets the next wait longer.
+            self._empty_ends += 1
+            self._pause(self._empty_ends, _LONGEST_PAUSE_S)
 
     def _backlog(self, since: datetime) -> Iterator[LogRecord]:
         """Yield what there is from a moment on and leave the cursor behind the last of it."""
@@ -383,19 +386,24 @@ class LogFollow(Iterator[LogRecord]):
         if self._retries > _RETRIES:
             self._end(FollowEnd.GAVE_UP, exc)
             return True
-        pause_s = min(_FIRST_RETRY_S * 2 ** (self._retries - 1), _LONGEST_RETRY_S)
-        pause_s = max(pause_s, getattr(exc, "retry_after_s", None) or 0.0)
-        _observation.emit(
-            "log stream lost, opening it again",
-            target=str(self._target),
-            attempt=self._retries,
-            seconds=pause_s,
-            error=exc.code,
-        )
-        if self._session.clock.wait(pause_s, self._closed):
+        if self._pause(self._retries, _LONGEST_RETRY_S, exc):
             self._end(FollowEnd.CLOSED)
             return True
         return False
+
+    def _pause(self, attempt: int, longest_s: float, exc: MoorageError | None = None) -> bool:
+        """Tell that it goes on, and wait a little before; return whether it was closed."""
+        pause_s = min(_FIRST_RETRY_S * 2 ** min(attempt - 1, 16), longest_s)
+        pause_s = max(pause_s, getattr(exc, "retry_after_s", None) or 0.0)
+        _observation.emit(
+            "log interrupted",
+            provider=self._session.provider,
+            target=str(self._target),
+            attempt=attempt,
+            wait_seconds=pause_s,
+            error=None if exc is None else exc.code,
+        )
+        return self._session.clock.wait(pause_s, self._closed)
 
 
 class _Window:
