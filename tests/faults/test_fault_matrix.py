@@ -14,13 +14,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from canary import CANARY, listening, seen_in
 
 from moorage import errors
 from moorage.errors import MoorageError, Origin, Retry
+from moorage.plugin import SecretValue
 from moorage.plugin.transport import (
     Cancellation,
     Content,
     FileContent,
+    HeaderAuth,
     HttpClient,
     HttpOptions,
     Part,
@@ -161,7 +164,18 @@ CASES = {
     "401": answer(401, errors.AuthenticationError, **FINAL),
     "404": answer(404, errors.NotFoundError, **FINAL),
     "409": answer(409, errors.ConflictError, **FINAL),
+    "400 that repeats the token": Case(
+        Answer(status=400, body=f'{{"detail": "bad token {CANARY}"}}', headers={"X-Echo": CANARY}),
+        errors.InvalidRequestError,
+        arrives=False,
+        origin=errors.InvalidRequestError.origin,
+        **FINAL,
+    ),
     # The reply is not what it should be.
+    "token instead of JSON": damaged(Replace(body=f"<p>{CANARY}</p>")),
+    "token instead of a number": damaged(
+        Replace(body=f'{{"size_bytes": "{CANARY}"}}', content_type="application/json")
+    ),
     "page instead of JSON": damaged(Replace()),
     "JSON of another shape": damaged(Replace(body="[1]", content_type="application/json")),
     "JSON truncated": damaged(Truncate(after_bytes=5)),
@@ -201,6 +215,20 @@ def matrix_server() -> Iterator[FaultServer]:
 def matrix_proxy(matrix_server: FaultServer) -> Iterator[FaultProxy]:
     with FaultProxy(matrix_server.url) as proxy:
         yield proxy
+
+
+@pytest.fixture(autouse=True)
+def _silent() -> Iterator[None]:
+    """Whatever happens, nobody tells the token that every request takes along."""
+    with listening() as heard:
+        yield
+    assert "request finished" in heard.text
+    assert CANARY not in heard.text
+
+
+def client_of(proxy: FaultProxy, settings: HttpOptions, clock: FakeClock) -> HttpClient:
+    auth = HeaderAuth("Authorization", SecretValue(CANARY), scheme="Bearer")
+    return HttpClient(proxy.url, auth=auth, options=settings, clock=clock)
 
 
 @pytest.fixture(autouse=True)
@@ -264,7 +292,7 @@ def test_call(
     arrived = faulted * case.arrives + (repeats and not always)
     raises: Any = nullcontext() if succeeds else pytest.raises(MoorageError)
 
-    with raises as caught, HttpClient(matrix_proxy.url, options=options(case), clock=clock) as http:
+    with raises as caught, client_of(matrix_proxy, options(case), clock) as http:
         data = {} if body == "none" else {"data": BODIES[body](tmp_path)}
         method = "GET" if body == "none" and safe else "PUT"
         echo = http.call(method, "/echo", returns=Echo, repeatable=safe, **data)
@@ -272,6 +300,7 @@ def test_call(
 
     counts = matrix_proxy.wait_for(lambda counts: counts.open_connections == 0)
     received = matrix_server.wait_for(lambda all_: sum(r.complete for r in all_) >= arrived)
+    assert {request.headers["authorization"] for request in received} <= {f"Bearer {CANARY}"}
     complete = [request for request in received if request.complete]
     assert {request.size_bytes for request in complete} <= {len(CONTENTS[body])}
     assert len(complete) == counts.requests_forwarded == arrived
@@ -283,6 +312,7 @@ def test_call(
     assert all(least <= wait <= least + 1 for least, wait in zip(asked, clock.waits, strict=True))
     if not succeeds:
         error = caught.value
+        assert CANARY not in seen_in(error)
         assert type(error) is case.error
         assert error.origin is case.origin
         if not safe:
@@ -297,7 +327,7 @@ def test_call(
 def test_next_call(matrix_server: FaultServer, matrix_proxy: FaultProxy, name: str) -> None:
     """Whatever became of a call, the next one of the same client gets its own reply."""
     matrix_proxy.script(CASES[name].fault)
-    with HttpClient(matrix_proxy.url, options=options(CASES[name]), clock=FakeClock()) as http:
+    with client_of(matrix_proxy, options(CASES[name]), FakeClock()) as http:
         with suppress(MoorageError):
             http.call("POST", "/echo", data=b"first", returns=Echo)
         # A connection that ends just now may cost a read a second request, and no more than that.
@@ -357,7 +387,7 @@ def destination(request: Any, tmp_path: Path) -> Path:
 
 def download(proxy: FaultProxy, destination: Path, clock: FakeClock, **more: Any) -> Any:
     settings = HttpOptions(retry=RetryPolicy(attempts=ATTEMPTS), read_timeout=0.5)
-    with HttpClient(proxy.url, options=settings, clock=clock) as client:
+    with client_of(proxy, settings, clock) as client:
         return client.download("/objects/{name}", destination, {"name": "big"}, **more)
 
 
@@ -373,6 +403,7 @@ def test_failed_download(
     with pytest.raises(MoorageError) as caught:
         download(matrix_proxy, destination, FakeClock(), digest=DIGEST)
 
+    assert CANARY not in seen_in(caught.value)
     assert type(caught.value) is error
     assert caught.value.retry is retry
     assert {path: path.read_bytes() for path in destination.parent.iterdir()} == before
@@ -480,7 +511,7 @@ def test_upload_in_parts(
     path = _written(tmp_path / "object", OBJECT)
     clock = FakeClock()
     settings = HttpOptions(retry=RetryPolicy(attempts=ATTEMPTS), read_timeout=0.5)
-    with HttpClient(matrix_proxy.url, options=settings, clock=clock) as client:
+    with client_of(matrix_proxy, settings, clock) as client:
         store = Parts(client)
         matrix_proxy.script(UPLOADS[name])
         parts = upload_parts(FileContent(path), store, part_bytes=300_000, clock=clock)
@@ -491,12 +522,50 @@ def test_upload_in_parts(
     assert matrix_server.uploads == {}
 
 
+@pytest.mark.parametrize("kind", ["file", "iterator"])
+def test_upload_that_goes_on(
+    matrix_server: FaultServer, matrix_proxy: FaultProxy, tmp_path: Path, kind: str
+) -> None:
+    """An upload that was given up is finished by another one, which sends only what is missing."""
+    path = _written(tmp_path / "object", OBJECT)
+
+    def source() -> Any:
+        return FileContent(path) if kind == "file" else iter([OBJECT[:MID], OBJECT[MID:]])
+
+    clock = FakeClock()
+    with client_of(matrix_proxy, options(), clock) as client:
+        store = Parts(client)
+        matrix_proxy.script(Reset(path="*/parts/*", nth=4, times=None))
+        with pytest.raises(errors.UnavailableError) as caught:
+            upload_parts(source(), store, part_bytes=300_000, concurrency=1, clock=clock)
+        kept = [sorted(parts) for parts in matrix_server.uploads.values()]
+        matrix_proxy.script()
+        told: list[tuple[int, int | None]] = []
+        parts = upload_parts(
+            source(),
+            store,
+            part_bytes=300_000,
+            concurrency=1,
+            clock=clock,
+            progress=lambda done, total: told.append((done, total)),
+        )
+
+    assert caught.value.retry is Retry.EXHAUSTED
+    assert kept == [[1, 2, 3]]
+    assert matrix_server.get("o") == OBJECT
+    assert [part.number for part in parts] == list(range(1, 8))
+    arrived = [r.target for r in matrix_server.requests if r.method == "PUT"]
+    assert [target.rpartition("/")[2] for target in arrived] == list("1234567")
+    assert told[0][0] == 300_000
+    assert told[-1][0] == len(OBJECT)
+
+
 def test_upload_whose_completion_is_lost(
     matrix_server: FaultServer, matrix_proxy: FaultProxy, tmp_path: Path
 ) -> None:
     """Of a completion whose reply is lost nobody says that it failed, and nothing is repeated."""
     path = _written(tmp_path / "object", OBJECT)
-    with HttpClient(matrix_proxy.url, options=options(), clock=FakeClock()) as client:
+    with client_of(matrix_proxy, options(), FakeClock()) as client:
         store = Parts(client)
         matrix_proxy.script(Reset(when="reply", method="POST"))
         with pytest.raises(errors.UnavailableError) as caught:
@@ -514,7 +583,7 @@ def test_upload_that_fails(
     """A part that is refused for good ends the upload, and what was sent is thrown away."""
     path = _written(tmp_path / "object", OBJECT)
     matrix_server.put("o", b"before")
-    with HttpClient(matrix_proxy.url, options=options(), clock=FakeClock()) as client:
+    with client_of(matrix_proxy, options(), FakeClock()) as client:
         store = Parts(client)
         matrix_proxy.script(Answer(status=422, path="*/parts/3", times=None))
         with pytest.raises(errors.InvalidRequestError):

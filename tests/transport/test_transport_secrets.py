@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import pickle
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
-import structlog
+from canary import CANARY, Heard, listening, seen_in
 
 from moorage.errors import DecodeError, MoorageError
 from moorage.plugin import Redactor, SecretValue
@@ -27,7 +23,6 @@ from moorage.plugin.transport import (
     SignedUrl,
 )
 
-CANARY = "canary-7f3a9"
 OPTIONS = HttpOptions(read_timeout=0.3, connect_timeout=0.3, retry=RetryPolicy(attempts=2))
 
 
@@ -36,25 +31,10 @@ class Thing(msgspec.Struct):
 
 
 @pytest.fixture
-def read() -> Iterator[Callable[[], str]]:
-    """Collect everything that was logged, by anybody, at any level."""
-    text = io.StringIO()
-    handler = logging.StreamHandler(text)
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    events: list[Any] = []
-
-    def keep(_: Any, __: str, event: Any) -> Any:
-        events.append(dict(event))
-        raise structlog.DropEvent
-
-    structlog.configure(processors=[keep], cache_logger_on_first_use=False)
-    yield lambda: text.getvalue() + repr(events)
-    structlog.reset_defaults()
-    root.removeHandler(handler)
-    root.setLevel(level)
+def heard() -> Iterator[Heard]:
+    """Hear everything."""
+    with listening() as heard:
+        yield heard
 
 
 def _echo(server: Any, status: int, kind: str) -> Callable[[Any], None]:
@@ -87,22 +67,9 @@ FAULTS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _seen(error: BaseException) -> str:
-    """Return everything that can be read in an error and in what caused it."""
-    parts = ["".join(traceback.format_exception(error))]
-    current: BaseException | None = error
-    while current is not None:
-        parts += [repr(current), repr(current.args), repr(vars(current))]
-        parts += [repr(getattr(current, name, None)) for name in ("url", "reason")]
-        current = current.__cause__ or current.__context__
-    if isinstance(error, MoorageError):
-        parts.append(repr(pickle.dumps(error)))
-    return "\n".join(parts)
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("how", ["token", "password", "signature"])
-def test_canary(server: Any, read: Callable[[], str], fault: str, how: str) -> None:
+def test_canary(server: Any, heard: Heard, fault: str, how: str) -> None:
     """A secret is in no error, no cause of one, no repr, no log line and no event."""
     secret = SecretValue(CANARY)
     auth = HeaderAuth("X-Token", secret) if how == "token" else BasicAuth("me", secret)
@@ -116,10 +83,10 @@ def test_canary(server: Any, read: Callable[[], str], fault: str, how: str) -> N
         client.call("GET", signed if how == "signature" else "/x", returns=Thing)
 
     encoded = "bWU6Y2FuYXJ5LTdmM2E5"  # the pair of user name and password
-    for text in (_seen(caught.value), read(), repr(client), repr(auth), repr(signed)):
+    for text in (seen_in(caught.value), heard.text, repr(client), repr(auth), repr(signed)):
         assert CANARY not in text
         assert encoded not in text
-    assert "request finished" in read()
+    assert "request finished" in heard.text
 
 
 def test_echoed_to_refine(server: Any) -> None:
@@ -158,24 +125,16 @@ def test_quoted_value(server: Any) -> None:
             client.call("GET", "/", returns=Only)
         assert client.call("GET", "/", returns=Kind).id == CANARY
 
-    assert CANARY not in _seen(caught.value)
+    assert CANARY not in seen_in(caught.value)
 
 
 # Observation --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def events() -> Iterator[list[Any]]:
+def events(heard: Heard) -> list[dict[str, Any]]:
     """Listen with structlog."""
-    seen: list[Any] = []
-
-    def keep(_: Any, method: str, event: Any) -> Any:
-        seen.append({"level": method, **event})
-        raise structlog.DropEvent
-
-    structlog.configure(processors=[keep], cache_logger_on_first_use=False)
-    yield seen
-    structlog.reset_defaults()
+    return heard.events
 
 
 def test_events(server: Any, clock: Any, events: list[Any]) -> None:

@@ -49,6 +49,9 @@ class PartStore(Protocol):
     def stored(self) -> Mapping[int, Part] | None:
         """Return the parts that are there from an earlier try, by their numbers.
 
+        One without a digest is told by its size alone, so that parts without digests must be of
+        an upload of the same content.
+
         Returns:
             `None` where the server cannot tell, so that an upload always begins anew.
         """
