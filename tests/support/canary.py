@@ -64,7 +64,10 @@ def seen_in(error: BaseException) -> str:
     """Return everything that can be read in an error and in what caused it."""
     parts = ["".join(traceback.format_exception(error))]
     current: BaseException | None = error
+    passed: list[BaseException] = []
     while current is not None:
+        assert all(current is not one for one in passed), "an error is its own cause"
+        passed.append(current)
         parts += [repr(current), str(current), repr(current.args), repr(vars(current))]
         parts += [repr(getattr(current, name, None)) for name in ("url", "reason")]
         current = current.__cause__ or current.__context__

@@ -306,3 +306,13 @@ def test_rate_limit(server: Any) -> None:
     assert caught.value.retry_after_s == 7.0
     assert caught.value.retry is Retry.SAFE
     assert len(server.requests) == 1
+
+
+def test_overload(server: Any) -> None:
+    """A server that cannot answer now may ask for a wait, too."""
+    server.answer(server.reply(status=503, headers={"Retry-After": "7"}), server.reply(status=503))
+    with HttpClient(server.origin) as client:
+        for wait in (7.0, None):
+            with pytest.raises(errors.UnavailableError) as caught:
+                client.call("POST", "/")
+            assert caught.value.retry_after_s == wait

@@ -228,10 +228,18 @@ class QuotaError(MoorageError):
 
 
 class UnavailableError(MoorageError, ConnectionError):
-    """The provider cannot be reached or cannot answer now."""
+    """The provider cannot be reached or cannot answer now.
+
+    Attributes:
+        retry_after_s: Seconds that the provider asks to wait; `None` where it is silent.
+    """
 
     retry = Retry.SAFE
     origin = Origin.NETWORK
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, **context: Any) -> None:
+        super().__init__(message, **context)
+        self.retry_after_s = retry_after_s
 
 
 class TimedOutError(MoorageError, TimeoutError):

@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 from wsproto import WSConnection
-from wsproto.connection import ConnectionType
+from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import (
     AcceptConnection,
     BytesMessage,
@@ -60,8 +60,10 @@ async def _answer(connection: WSConnection, stream: Stream, rest: bytes, kind: s
             connection.receive_data(data)
         for event in connection.events():
             if isinstance(event, CloseConnection):
-                if connection.state.name == "REMOTE_CLOSING":
+                if connection.state is ConnectionState.REMOTE_CLOSING:
                     await stream.write(connection.send(event.response()))
+                elif connection.state is ConnectionState.OPEN:  # the client broke the protocol
+                    await stream.write(connection.send(event))
                 return
             if isinstance(event, Ping):
                 await stream.write(connection.send(event.response()))

@@ -218,7 +218,7 @@ def to_error(failure: Failure) -> MoorageError:
         context["origin"] = Origin.PROVIDER
     if issubclass(failure.error, InvalidRequestError):
         context["fields"] = failure.fields
-    if issubclass(failure.error, RateLimitedError):
+    if issubclass(failure.error, RateLimitedError | UnavailableError):
         context["retry_after_s"] = failure.retry_after_s
     return failure.error(failure.message, **context)
 

@@ -138,6 +138,7 @@ class _UpgradeAttempt(Attempt):
         request, exchange = self._request, self.exchange
         handshake = _HandshakeSocket(connection, exchange, request)
         client = websocket.WebSocket(enable_multithread=False)
+        stopped: _StoppedError | None = None
         try:
             client.connect(  # type: ignore[no-untyped-call]  # its authors left it out
                 _URL,
@@ -147,9 +148,7 @@ class _UpgradeAttempt(Attempt):
                 redirect_limit=0,
             )
         except _StoppedError as exc:
-            if exc.reason is not None:
-                raise exc.reason from None
-            return _response(handshake.reply, handshake.reply)
+            stopped = exc
         except websocket.WebSocketException as exc:
             raise DecodeError(
                 f"{request.what}: {request.address.origin.host} did not agree to a WebSocket: "
@@ -157,6 +156,10 @@ class _UpgradeAttempt(Attempt):
                 status=_SWITCHING,
                 hint="a proxy before the server may not know WebSockets",
             ) from exc
+        if stopped is not None:
+            if stopped.reason is not None:
+                raise stopped.reason  # out here, else each would be the context of the other
+            return _response(handshake.reply, handshake.reply)
         _check_agreed(handshake.reply.headers, request)
         received = handshake.rest()
         self._connection = None
