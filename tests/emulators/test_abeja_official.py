@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -106,3 +107,53 @@ def test_official_library(emulator: AbejaEmulator, tmp_path: Path) -> None:
         "gone": True,
     }
     assert not any("authorization" in r.headers for r in emulator.requests if r.site == 1)
+
+
+@pytest.mark.slow
+def test_official_command(emulator: AbejaEmulator, home: Path, tmp_path: Path) -> None:
+    """The official command packages a directory, uploads it, serves it and downloads it again."""
+    (tmp_path / "main.py").write_text(HANDLER, "utf-8")
+    (tmp_path / "weights.bin").write_bytes(random.Random(1).randbytes(20_000))  # see below
+    env = {
+        **through(emulator),
+        "ABEJA_CLI_USER": emulator.user_id,
+        "ABEJA_CLI_TOKEN": emulator.personal_access_token,
+        "ABEJA_CLI_ORGANIZATION": emulator.organization_id,
+        "PYTHONWARNINGS": "ignore",
+        "LC_ALL": "C.UTF-8",
+    }
+
+    def abeja(*words: str) -> Any:
+        done = run_official("abeja", ["abeja", *words], env=env, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            return done.stdout
+
+    deployment = abeja("model", "create-deployment", "--name", "by-command")
+    of = ("--deployment-id", deployment["deployment_id"])
+    version = abeja(
+        *("model", "create-deployment-version", *of, "--version", "0.0.1"),
+        *("--image", "abeja-inc/all-cpu:19.10", "--handler", "main:handler"),
+    )
+    service = abeja("model", "create-service", *of, "--version-id", version["version_id"])
+    # The command waits for fifteen seconds before it makes an endpoint.
+    endpoint = {"endpoint_id": "pnt-1", "custom_alias": "default", **service}
+    held = emulator.world.deployments[deployment["deployment_id"]]
+    emulator.call(lambda: held.endpoints.update({"pnt-1": endpoint}))
+    answer = abeja("model", "check-endpoint-json", *of, "--key", "rows", "--value", "4")
+    (tmp_path / "other").mkdir()
+    which = ("--version-id", version["version_id"])  # its download fails below 8 KiB
+    downloaded = run_official(
+        "abeja",
+        ["abeja", "model", "download-deployment-version", *of, *which],
+        env=env,
+        cwd=tmp_path / "other",
+    )
+
+    assert answer == {"rows": "4", "greeting": None}
+    (archive,) = (tmp_path / "other").glob("*.tgz")
+    with tarfile.open(archive) as packed:
+        assert {"main.py", "weights.bin"} <= set(packed.getnames())
+    assert downloaded.returncode == 0, downloaded.stderr

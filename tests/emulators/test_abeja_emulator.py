@@ -1,0 +1,397 @@
+"""The emulator of ABEJA Platform, by its own promises."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+import urllib3
+
+from moorage_conformance.emulators import Pace
+from moorage_conformance.emulators.abeja import AbejaEmulator
+
+O = f"/organizations/{AbejaEmulator.organization_id}"  # noqa: E741  # as the contract calls it
+Ask = Callable[..., tuple[int, Any]]
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+USER = basic(f"user-{AbejaEmulator.user_id}", AbejaEmulator.personal_access_token)
+
+
+@pytest.fixture
+def emulator() -> Iterator[AbejaEmulator]:
+    with AbejaEmulator() as running:
+        yield running
+
+
+@pytest.fixture
+def pool() -> Iterator[urllib3.PoolManager]:
+    with urllib3.PoolManager(retries=False) as manager:
+        yield manager
+
+
+@pytest.fixture
+def ask(emulator: AbejaEmulator, pool: urllib3.PoolManager) -> Ask:
+    """Send a request to the API and return its status and JSON."""
+
+    def send(
+        method: str,
+        target: str,
+        body: Any = None,
+        *,
+        authorization: str | None = USER,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> tuple[int, Any]:
+        sent = {**({"Authorization": authorization} if authorization else {}), **(headers or {})}
+        if body is not None:
+            more["body"] = json.dumps(body).encode()
+            sent["Content-Type"] = "application/json"
+        reply = pool.request(method, f"{emulator.url}{target}", headers=sent, **more)
+        return reply.status, json.loads(reply.data)
+
+    return send
+
+
+def deployed(ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager) -> tuple[str, str]:
+    """Make a deployment with an uploaded version; return its path and the version's id."""
+    _, made = ask("POST", f"{O}/deployments", {"name": "iris", "description": ""})
+    path = f"{O}/deployments/{made['deployment_id']}"
+    wanted = {"version": "1", "handler": "main:handler", "image": "i"}
+    _, version = ask("POST", f"{path}/versions", wanted)
+    assert pool.request("PUT", version["upload_url"], body=b"archive").status == 200
+    return path, version["version_id"]
+
+
+# Who calls, and what cannot be understood ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (USER, 200),
+        (f"Bearer {AbejaEmulator.auth_token}", 200),
+        (
+            basic(f"datasource-{AbejaEmulator.datasource_id}", AbejaEmulator.datasource_secret),
+            200,
+        ),
+        (None, 401),
+        ("Bearer wrong", 401),
+        (basic(AbejaEmulator.user_id, AbejaEmulator.personal_access_token), 401),
+        ("Basic not-base64", 401),
+    ],
+)
+def test_credentials(ask: Ask, authorization: str | None, status: int) -> None:
+    """All three forms of credentials are taken, and nothing else is."""
+    assert ask("GET", f"{O}/deployments", authorization=authorization)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "status", "word"),
+    [
+        ("GET", f"{O}/deployments/1", None, 404, "not_found"),
+        ("GET", "/organizations/1/deployments", None, 404, "not_found"),
+        ("GET", "/nowhere", None, 404, "not_found"),
+        ("PUT", f"{O}/deployments", None, 405, "method_not_allowed"),
+        ("POST", f"{O}/deployments", [], 400, "bad_request"),
+        ("POST", f"{O}/deployments", {"name": ""}, 400, "bad_request"),
+        ("GET", f"{O}/channels?limit=0", None, 400, "bad_request"),
+        ("GET", f"{O}/channels?filter_archived=yes", None, 400, "bad_request"),
+    ],
+)
+def test_refusals(ask: Ask, method: str, target: str, body: Any, status: int, word: str) -> None:
+    """Every refusal is an object with the platform's keys."""
+    answered, told = ask(method, target, body)
+
+    assert answered == status
+    assert told["error"] == word
+    assert told["error_description"]
+
+
+def test_slashes(ask: Ask) -> None:
+    """Doubled slashes count as one, a slash after `definitions` does not matter."""
+    ask("POST", f"{O}/training/definitions", {"name": "train"})
+    found = [
+        ask("GET", target)[1]["entries"][0]["name"]
+        for target in (
+            f"/{O}//training/definitions",
+            f"{O}/training/definitions/",
+            f"{O}/training/definitions",
+        )
+    ]
+
+    assert found == ["train"] * 3
+
+
+def test_quoted_ids(ask: Ask, emulator: AbejaEmulator) -> None:
+    """An id with a slash in it, quoted, is looked up as it is and reaches nothing else."""
+    ask("POST", f"{O}/deployments", {"name": "iris"})
+    status, _ = ask("GET", f"{O}/deployments/%2E%2E%2Fdeployments")
+
+    assert status == 404
+    assert emulator.requests[-1].target.endswith("%2E%2E%2Fdeployments")
+
+
+# Hosts --------------------------------------------------------------------------------------------
+
+
+def test_service_host(ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager) -> None:
+    """Services are called on the organization's host, which the header alone decides."""
+    path, version_id = deployed(ask, emulator, pool)
+    deployment_id = path.rpartition("/")[2]
+    _, service = ask("POST", f"{path}/services", {"version_id": version_id})
+    target = f"/deployments/{deployment_id}/services/{service['service_id']}"
+    host = {"Host": f"{emulator.organization_id}.api.example.com"}
+    by_header, told = ask("POST", target, headers=host)
+    by_path, _ = ask("POST", target)
+    own = pool.request("POST", f"{emulator.service_url}{target}", headers={"Authorization": USER})
+
+    assert (by_header, own.status) == (503, 503)
+    assert "run-apps" in told["status"]
+    assert by_path == 404
+
+
+def test_absolute_target(emulator: AbejaEmulator) -> None:
+    """A target in absolute form, as clients send to a proxy, is understood."""
+    proxy = urllib3.ProxyManager(emulator.url, retries=False)
+    reply = proxy.request(
+        "GET", f"http://api.example.invalid{O}/deployments", headers={"Authorization": USER}
+    )
+    called = proxy.request(
+        "POST",
+        f"http://{emulator.organization_name}.api.example.invalid/deployments/1",
+        headers={"Authorization": USER},
+    )
+    proxy.clear()
+
+    assert json.loads(reply.data) == {"entries": []}
+    assert json.loads(called.data)["error_description"] == "deployment 1 is not found"
+
+
+# Presigned URLs -----------------------------------------------------------------------------------
+
+
+def test_store(ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager) -> None:
+    """A presigned URL works without credentials and for its method alone, and ends."""
+    path, version_id = deployed(ask, emulator, pool)
+    _, link = ask("GET", f"{path}/versions/{version_id}/download")
+    uri = link["download_uri"]
+    whole = pool.request("GET", uri)
+    part = pool.request("GET", uri, headers={"Range": "bytes=2-4"})
+    shown = pool.request("GET", uri, headers={"Authorization": USER})
+    other = pool.request("PUT", uri, body=b"x")
+    emulator.expire_urls()
+    late = pool.request("GET", uri)
+
+    assert whole.data == b"archive"
+    assert (part.status, part.data) == (206, b"chi")
+    assert shown.status == 400
+    assert (other.status, late.status) == (403, 403)
+    assert b"<Error><Code>" in late.data
+
+
+def test_upload_without_length(
+    ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager
+) -> None:
+    """An upload in chunks of unknown length is refused, as object stores do."""
+    path, _ = deployed(ask, emulator, pool)
+    wanted = {"version": "2", "handler": "h:h", "image": "i"}
+    _, version = ask("POST", f"{path}/versions", wanted)
+    reply = pool.request("PUT", version["upload_url"], body=iter([b"a"]), chunked=True)
+
+    assert reply.status == 411
+    assert ask("GET", f"{path}/versions/{version['version_id']}/download")[0] == 404
+
+
+# Services and runs --------------------------------------------------------------------------------
+
+
+def test_service_states() -> None:
+    """A service goes through its states at the pace of the emulator; wrong moves are refused."""
+    with AbejaEmulator(pace=Pace(polls=2)) as emulator, urllib3.PoolManager(retries=False) as pool:
+
+        def ask(method: str, target: str, body: Any = None) -> tuple[int, Any]:
+            sent = json.dumps(body).encode() if body is not None else None
+            reply = pool.request(
+                method, f"{emulator.url}{target}", body=sent, headers={"Authorization": USER}
+            )
+            return reply.status, json.loads(reply.data)
+
+        path, version_id = deployed(ask, emulator, pool)
+        _, made = ask("POST", f"{path}/services", {"version_id": version_id})
+        service = f"{path}/services/{made['service_id']}"
+        seen = [ask("GET", service)[1]["status"] for _ in range(3)]
+        started_twice = ask("POST", f"{service}/start")
+        stopped = ask("POST", f"{service}/stop")
+        stopping = [ask("GET", service)[1]["status"] for _ in range(3)]
+        stopped_twice = ask("POST", f"{service}/stop")
+        ask("POST", f"{service}/start")
+        again = ask("GET", service)[1]["status"]
+
+    assert seen == ["IN_PROGRESS", "IN_PROGRESS", "READY"]
+    assert stopped[1] == {"message": f"{made['service_id']} stopped"}
+    assert stopping == ["READY", "READY", "STOPPED"]
+    assert started_twice[0] == stopped_twice[0] == 400
+    assert again == "IN_PROGRESS"
+
+
+def test_version_without_code(ask: Ask) -> None:
+    """A service or a run of a version that was never uploaded fails."""
+    _, deployment = ask("POST", f"{O}/deployments", {"name": "empty"})
+    path = f"{O}/deployments/{deployment['deployment_id']}"
+    wanted = {"version": "1", "handler": "h:h", "image": "i"}
+    _, version = ask("POST", f"{path}/versions", wanted)
+    _, service = ask("POST", f"{path}/services", {"version_id": version["version_id"]})
+    _, run = ask("POST", f"{path}/runs", {"version_id": version["version_id"]})
+
+    assert ask("GET", f"{path}/services/{service['service_id']}")[1]["status"] == "FAILED"
+    assert ask("GET", f"{path}/runs/{run['run_id']}")[1]["status"] == "FAILED"
+
+
+def test_runs_by_pages(ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager) -> None:
+    """Runs are listed by pages in both directions, and a new one does not move the others."""
+    path, version_id = deployed(ask, emulator, pool)
+    emulator.call(lambda: setattr(emulator.world, "run_page", 2))
+    ids = [ask("POST", f"{path}/runs", {"version_id": version_id})[1]["run_id"] for _ in range(3)]
+    _, first = ask("GET", f"{path}/runs")
+    ask("POST", f"{path}/runs", {"version_id": version_id})
+    _, second = ask("GET", f"{path}/runs?next_page_token={first['next_page_token']}")
+    _, forward = ask("GET", f"{path}/runs?scan_forward=True")
+
+    assert [r["run_id"] for r in first["entries"] + second["entries"]] == ids[::-1]
+    assert second["next_page_token"] is None
+    assert [r["run_id"] for r in forward["entries"]] == ids[:2]
+
+
+def test_ascending_log(ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager) -> None:
+    """`/logs` goes forward, and its token is gone at the end."""
+    path, version_id = deployed(ask, emulator, pool)
+    _, run = ask("POST", f"{path}/runs", {"version_id": version_id})
+    emulator.call(lambda: setattr(emulator.world, "log_page", 2))
+    emulator.log_run(run["run_id"], "one", "two", "three")
+    _, first = ask("GET", f"{path}/runs/{run['run_id']}/logs")
+    _, rest = ask("GET", f"{path}/runs/{run['run_id']}/logs?next_token={first['next_token']}")
+
+    assert [e["message"] for e in first["events"] + rest["events"]] == ["one", "two", "three"]
+    assert "next_token" not in rest
+
+
+def test_descending_log(ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager) -> None:
+    """`/recentlogs` goes back from the newest line, and forward to what is written later."""
+    path, version_id = deployed(ask, emulator, pool)
+    _, service = ask("POST", f"{path}/services", {"version_id": version_id})
+    log = f"{path}/services/{service['service_id']}/recentlogs"
+    emulator.call(lambda: setattr(emulator.world, "log_page", 2))
+    emulator.log_service(service["service_id"], "one", "two")
+    _, newest = ask("GET", log)
+    _, older = ask("GET", f"{log}?next_backward_token={newest['next_backward_token']}")
+    _, none = ask("GET", f"{log}?next_forward_token={newest['next_forward_token']}")
+    emulator.log_service(service["service_id"], "three")
+    _, newer = ask("GET", f"{log}?next_forward_token={none['next_forward_token']}")
+
+    assert [e["message"] for e in newest["events"]] == ["two", "one"]
+    assert [e["message"] for e in older["events"]] == ["service starts"]
+    assert none["events"] == []
+    assert [e["message"] for e in newer["events"]] == ["three"]
+
+
+def test_log_times(ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager) -> None:
+    """Times of a query are UTC, with or without a `Z`."""
+    path, version_id = deployed(ask, emulator, pool)
+    _, run = ask("POST", f"{path}/runs", {"version_id": version_id})
+    emulator.log_run(run["run_id"], "line")
+    log = f"{path}/runs/{run['run_id']}/logs"
+    counts = [
+        len(ask("GET", f"{log}?{query}")[1]["events"])
+        for query in (
+            "start_time=2020-01-01T00%3A00%3A00",
+            "start_time=2020-01-01T00%3A00%3A00Z",
+            "end_time=2020-01-01T00%3A00%3A00",
+        )
+    ]
+
+    assert counts == [1, 1, 0]
+    assert ask("GET", f"{log}?start_time=soon")[0] == 400
+
+
+# Secrets and the datalake -------------------------------------------------------------------------
+
+
+def test_secret_values(ask: Ask) -> None:
+    """A value is told only where the query asks for it, in any spelling of true."""
+    secrets = f"/secret-manager{O}/secrets"
+    value = base64.b64encode("grün".encode()).decode()
+    _, made = ask("POST", secrets, {"name": "DB", "value": value})
+    shown = [
+        ask("GET", f"{secrets}/{made['id']}{query}")[1]["versions"][0].get("value")
+        for query in ("", "?return_secret_value=True", "?return_secret_value=1")
+    ]
+    plain, _ = ask("POST", secrets, {"name": "OTHER", "value": "not base64!"})
+    again, _ = ask("POST", secrets, {"name": "DB", "value": value})
+
+    assert made["versions"][0]["value"] == value
+    assert shown == [None, value, value]
+    assert (plain, again) == (400, 409)
+
+
+def test_files(ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager) -> None:
+    """Files keep their metadata, conflict where asked to, and are listed by pages."""
+    _, made = ask("POST", f"{O}/channels", {"name": "c", "description": "", "storage_type": None})
+    channel = f"/channels/{made['channel']['channel_id']}"
+    headers = {
+        "X-Abeja-Meta-Filename": "%E6%97%A5.txt",
+        "x-abeja-meta-%E3%82%AD": "v%201",
+        "Content-Type": "text/plain",
+    }
+    upload = f"{channel}/upload?conflict_target=filename"
+    first, file = ask("POST", upload, headers=headers, body=None)
+    second, _ = ask("POST", upload, headers=headers)
+    for number in range(2):
+        ask("POST", f"{channel}/upload", headers={"x-abeja-meta-filename": f"{number}.txt"})
+    _, page = ask("GET", f"{channel}?items_per_page=2&sort=-filename")
+    _, rest = ask("GET", f"{channel}?next_page_token={page['next_page_token']}")
+    mixed, _ = ask("GET", f"{channel}?next_page_token={page['next_page_token']}&sort=filename")
+    _, found = ask("GET", f"{channel}/{file['file_id']}")
+
+    assert (first, second, mixed) == (200, 409, 400)
+    assert file["uploaded_at"] is None
+    assert found["metadata"] == {
+        "x-abeja-meta-filename": "%E6%97%A5.txt",
+        "x-abeja-meta-%E3%82%AD": "v%201",
+    }
+    assert found["download_uri"] == found["download_url"]
+    names = [f["metadata"]["x-abeja-meta-filename"] for f in page["files"] + rest["files"]]
+    assert names == ["%E6%97%A5.txt", "1.txt", "0.txt"]
+    assert rest["next_page_token"] is None
+
+
+def test_file_in_two_steps(ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager) -> None:
+    """A file whose content is sent to a presigned URL is there once it has arrived."""
+    _, made = ask("POST", f"{O}/channels", {"name": "c"})
+    channel = f"/channels/{made['channel']['channel_id']}"
+    _, file = ask("POST", channel, headers={"Content-Type": "text/plain"})
+    _, before = ask("GET", f"{channel}/{file['file_id']}")
+    pool.request("PUT", file["upload_url"], body=b"content")
+    _, after = ask("GET", f"{channel}/{file['file_id']}")
+
+    assert before["uploaded_at"] is None
+    assert after["uploaded_at"] is not None
+    assert pool.request("GET", after["download_url"]).data == b"content"
+
+
+def test_restart_is_empty() -> None:
+    """What an emulator held is gone when it is started again."""
+    emulator = AbejaEmulator()
+    for _ in range(2):
+        with emulator, urllib3.PoolManager(retries=False) as pool:
+            url = f"{emulator.url}{O}/deployments"
+            listed = pool.request("GET", url, headers={"Authorization": USER})
+            pool.request("POST", url, json={"name": "x"}, headers={"Authorization": USER})
+
+            assert json.loads(listed.data) == {"entries": []}
