@@ -153,7 +153,7 @@ def test_official_command(emulator: AbejaEmulator, home: Path, tmp_path: Path) -
     )
 
     assert answer == {"rows": "4", "greeting": None}
-    (archive,) = (tmp_path / "other").glob("*.tgz")
+    assert downloaded.returncode == 0, downloaded.stdout + downloaded.stderr
+    (archive,) = (tmp_path / "other").iterdir()
     with tarfile.open(archive) as packed:
         assert {"main.py", "weights.bin"} <= set(packed.getnames())
-    assert downloaded.returncode == 0, downloaded.stderr
