@@ -30,7 +30,13 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "logout": Entry("login", "logout", "Remove a profile's stored credentials."),
         "completion": Entry("completion", "completion", "Print a shell's completion script."),
     },
-    "Tests": {
+    "For plugin authors": {
+        "plugin": Entry(
+            "moorage_conformance._plugin_command",
+            "plugin",
+            "Write a provider package, and see what is wrong with one.",
+            "moorage-conformance",
+        ),
         "conformance": Entry(
             "moorage_conformance._conformance_command",
             "conformance",
