@@ -31,6 +31,12 @@ def _imports(path: Path) -> Iterator[tuple[str, int]]:
             yield node.module.partition(".")[0], node.lineno
 
 
+def _sources(member: Path) -> list[Path]:
+    """Find a member's modules, without those of the package that it writes for others."""
+    found = sorted((member / "src").rglob("*.py"))
+    return [path for path in found if "kit/template/" not in path.as_posix()]
+
+
 def test_every_import_is_declared(members: Members, root: Path) -> None:
     """Even a module that is imported late, inside a function, comes from a declared dependency.
 
@@ -46,7 +52,7 @@ def test_every_import_is_declared(members: Members, root: Path) -> None:
             declared.add(
                 "msgspec"
             )  # the structs of moorage.plugin are msgspec's, so it comes along
-        for path in sorted((root / member / "src").rglob("*.py")):
+        for path in _sources(root / member):
             for name, line in _imports(path):
                 if name in sys.stdlib_module_names or name == "_typeshed":  # type checkers' own
                     continue
@@ -61,7 +67,7 @@ def test_declared_dependencies_are_used(members: Members, root: Path) -> None:
     providers = importlib.metadata.packages_distributions()
     unused = []
     for member, project in members.items():
-        sources = sorted((root / member / "src").rglob("*.py"))
+        sources = _sources(root / member)
         used = {
             _normal(distribution)
             for path in sources

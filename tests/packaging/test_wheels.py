@@ -118,7 +118,7 @@ def test_wheels_hold_the_package_and_nothing_else(
             (Path(directory) / name).relative_to(source).as_posix()
             for directory, _, files in os.walk(source, followlinks=True)
             for name in files
-            if not directory.endswith("__pycache__")
+            if not re.search("__pycache__$|/[.][a-z]+_cache", directory)
         }
         assert {n.split("/")[0].split("-")[0] for n in names} == {package}
         assert f"{package}/py.typed" in names
