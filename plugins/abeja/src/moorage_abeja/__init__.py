@@ -1,11 +1,17 @@
 """The provider for ABEJA Platform."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moorage.errors import UnsupportedError
 from moorage.plugin import OpenContext, ProviderInfo, Settings, hookimpl
 
-__all__ = ["moorage_provider"]
+if TYPE_CHECKING:
+    from ._client import Client
+    from ._settings import AbejaSettings
+
+__all__ = ["AbejaSettings", "Client", "moorage_provider"]
+
+_LAZY = {"AbejaSettings": "_settings", "Client": "_client"}
 
 
 @hookimpl
@@ -19,3 +25,12 @@ def _open(_settings: Settings, _context: OpenContext) -> Any:
         "this version of moorage-abeja declares no capability, so there is nothing to open",
         hint="`moorage providers show abeja` lists what it can do",
     )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

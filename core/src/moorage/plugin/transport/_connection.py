@@ -281,7 +281,9 @@ class _Exchanging(HTTPConnection):
         """Connect to the first address that answers; the time allowed covers all of them."""
         exchange = self._exchange
         try:
-            addresses = socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(
+                _looked_up(self._dns_host), self.port, 0, socket.SOCK_STREAM
+            )
         except OSError as exc:
             raise NameResolutionError(self.host, self, cast("socket.gaierror", exc)) from exc
         except UnicodeError as exc:
@@ -436,6 +438,14 @@ def pool_manager(
         )
     manager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
     return manager
+
+
+def _looked_up(host: str) -> str:
+    """Return the name to ask the system for: names below `localhost` are this machine.
+
+    They are reserved for it, and a resolver that does not know so would ask the network.
+    """
+    return "localhost" if host.endswith((".localhost", ".localhost.")) else host
 
 
 def parse_header_lines(lines: list[bytes]) -> Headers:
