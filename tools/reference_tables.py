@@ -221,6 +221,11 @@ def local_settings() -> Iterator[str]:
     yield from settings_of(next(info for info in providers() if info.name == "local"))
 
 
+def abeja_settings() -> Iterator[str]:
+    """Yield the settings of `abeja`."""
+    yield from settings_of(next(info for info in providers() if info.name == "abeja"))
+
+
 def konigle_settings() -> Iterator[str]:
     """Yield the settings of `konigle`."""
     yield from settings_of(next(info for info in providers() if info.name == "konigle"))
@@ -336,6 +341,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "errors": errors,
     "exit-codes": exit_codes,
     "hooks": hooks,
+    "abeja-settings": abeja_settings,
     "konigle-settings": konigle_settings,
     "layers": layers,
     "local-options": local_options,

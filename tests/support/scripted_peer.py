@@ -47,6 +47,8 @@ class Arrived:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    target: str = ""
+    """The path and the query as they were sent."""
 
     @property
     def json(self) -> Any:
@@ -124,6 +126,7 @@ class Peer:
             dict(parse_qsl(parts.query, keep_blank_values=True)),
             {name.lower(): value for name, value in handler.headers.items()},
             body,
+            handler.path,
         )
         self.arrived.append(request)
         answer = self.on_request(request) if self.on_request else None

@@ -5,19 +5,20 @@ from typing import TYPE_CHECKING, Any
 from moorage.errors import UnsupportedError
 from moorage.plugin import OpenContext, ProviderInfo, Settings, hookimpl
 
+from ._settings import AbejaSettings
+
 if TYPE_CHECKING:
     from ._client import Client
-    from ._settings import AbejaSettings
 
 __all__ = ["AbejaSettings", "Client", "moorage_provider"]
 
-_LAZY = {"AbejaSettings": "_settings", "Client": "_client"}
+_LAZY = {"Client": "_client"}
 
 
 @hookimpl
 def moorage_provider() -> ProviderInfo:
     """Describe `abeja`."""
-    return ProviderInfo(name="abeja", summary="ABEJA Platform", open=_open)
+    return ProviderInfo(name="abeja", summary="ABEJA Platform", open=_open, settings=AbejaSettings)
 
 
 def _open(_settings: Settings, _context: OpenContext) -> Any:

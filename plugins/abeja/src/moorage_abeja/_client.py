@@ -98,6 +98,14 @@ class Client:
                 hint="`moorage providers show abeja` lists the settings",
             ) from None  # the cause may hold a credential
         auth = auth_of(converted)
+        redactor = redactor or Redactor()
+        for secret in (
+            converted.personal_access_token,
+            converted.auth_token,
+            converted.datasource_secret,
+        ):
+            if secret is not None:
+                redactor.add(secret)
         options = converted.http_options()
 
         def connect(base_url: str) -> HttpClient:

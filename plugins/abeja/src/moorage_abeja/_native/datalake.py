@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from moorage.errors import InvalidRequestError, OperationFailedError
+from moorage.errors import InvalidRequestError, MoorageError
 from moorage.plugin import Progress, open_source
 from moorage.plugin.transport import Data, DigestedContent, Downloaded, ResponseStream, SignedUrl
 
@@ -226,7 +226,7 @@ class DatalakeApi(ChannelsApi, BucketsApi):
         """Store the files of a directory, named by their paths in it.
 
         Raises:
-            OperationFailedError: Some could not be stored; `result` holds those that were.
+            MoorageError: One could not be stored; those before it were, and a note says how many.
         """
         stored: list[ChannelFile] = []
         for file in open_source(directory).files():
@@ -241,12 +241,9 @@ class DatalakeApi(ChannelsApi, BucketsApi):
                         lifetime=lifetime,
                     )
                 )
-            except OSError as exc:
-                raise OperationFailedError(
-                    f"{file.path!r} could not be stored: {exc}",
-                    hint=f"{len(stored)} files before it were",
-                    result=tuple(stored),
-                ) from exc
+            except MoorageError as exc:
+                exc.add_note(f"{file.path!r} was not stored; {len(stored)} files before it were")
+                raise
         return tuple(stored)
 
     def fetch_channel_file(
