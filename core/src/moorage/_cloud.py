@@ -4,12 +4,12 @@ import os
 import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, final
 
 from ._artifacts import Artifacts
 from ._capability import Capabilities
 from ._clock import Clock, SystemClock
+from ._closing import Closing
 from ._deployments import Deployments
 from ._discovery import Plugins
 from ._jobs import Jobs
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @final
-class Cloud:
+class Cloud(Closing):
     """One open connection to one provider; `moorage.connect` makes it.
 
     Use it in a `with` statement, or close it. It may be used by several threads at once.
@@ -97,17 +97,6 @@ class Cloud:
     def close(self) -> None:
         """Release every socket, file and thread; a second time does nothing."""
         self._session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Cloud {self.profile!r} on {self.provider!r}>"

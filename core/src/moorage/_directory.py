@@ -9,9 +9,8 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from ._closing import Closing
 from ._shown import shown
 
 Parts = tuple[str, ...]
@@ -25,23 +24,12 @@ class LinkError(Exception):
     """A symbolic link leads where it must not; the message says where, to be read after "leads"."""
 
 
-class Directory:
+class Directory(Closing):
     """An open directory. Its methods raise plain `OSError`s."""
 
     def __init__(self, path: Path) -> None:
         # The directory itself may be named through a link: it is what the caller asked for.
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close it; once."""

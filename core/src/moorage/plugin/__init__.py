@@ -4,6 +4,7 @@ from .._app import AppManifest, JobEntry, ServiceEntry, read_app
 from .._artifact import Artifact, ArtifactKind, ArtifactRef, ArtifactState
 from .._capability import Capabilities, Support, SupportLevel
 from .._clock import Clock, SystemClock
+from .._closing import Closing
 from .._deployment import (
     CallRequest,
     Deployment,
@@ -34,6 +35,7 @@ from ._driver import (
     StreamingLogDriver,
 )
 from ._hooks import Call, Outcome, hookimpl
+from ._keywords import settings_from
 from ._provider import API_VERSION, OpenContext, ProviderInfo, Settings, setting
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "CancellingDriver",
     "Capabilities",
     "Clock",
+    "Closing",
     "Deployment",
     "DeploymentDriver",
     "DeploymentSpec",
@@ -95,4 +98,5 @@ __all__ = [
     "open_source",
     "read_app",
     "setting",
+    "settings_from",
 ]

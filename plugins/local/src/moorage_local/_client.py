@@ -6,13 +6,10 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
-import msgspec
-
 from moorage.errors import InvalidRequestError
-from moorage.plugin import Clock, SystemClock
+from moorage.plugin import Clock, Closing, SystemClock, settings_from
 
 from ._artifacts import Artifacts
 from ._attempts import JobLimits
@@ -48,7 +45,7 @@ class Usage(NamedTuple):
     """Room left on the disk that the home lies on."""
 
 
-class Client:
+class Client(Closing):
     """A home of the local provider, for what is not portable.
 
     The home is opened, and made if it is not there, when something of it is first asked for.
@@ -77,13 +74,7 @@ class Client:
         """
         if home is not None:
             settings["home"] = home
-        try:
-            self.settings = msgspec.convert(settings, LocalSettings, dec_hook=_instance)
-        except msgspec.ValidationError as exc:
-            raise InvalidRequestError(
-                f"a setting of the local provider is wrong: {exc}",
-                hint="`moorage providers show local` lists the settings",
-            ) from exc
+        self.settings = settings_from(LocalSettings, settings, provider="local")
         self._clock = clock or SystemClock()
         self._mutex = threading.RLock()
         self._parts: dict[type, Any] = {}
@@ -96,17 +87,6 @@ class Client:
         client = cls(clock=clock)
         client.settings = settings
         return client
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def home(self) -> Path:
@@ -252,12 +232,3 @@ def default_home() -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("moorage", appauthor=False) / "local"
-
-
-def _instance(wanted: type, given: object) -> object:
-    if isinstance(given, wanted):
-        return given
-    if wanted is Path and isinstance(given, str | os.PathLike):
-        return Path(given)
-    msg = f"Expected `{wanted.__name__}`, got `{type(given).__name__}`"
-    raise msgspec.ValidationError(msg)

@@ -10,10 +10,9 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 from moorage.errors import ConfigError
+from moorage.plugin import Closing
 
 from ._errors import translated
 from ._home import Home
@@ -194,7 +193,7 @@ def moment(stamp: int) -> datetime:
     return _EPOCH + stamp * _MICROSECOND
 
 
-class Database:
+class Database(Closing):
     """The database of one home, for any number of threads and processes.
 
     Each transaction has a connection to itself, so threads need no lock of their own, and a
@@ -224,17 +223,6 @@ class Database:
             if self._look() < SCHEMA_VERSION:
                 with home.lock("database"):
                     self._migrate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close every connection; may be called twice. A later transaction is an error."""

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from ..._clock import Clock, SystemClock
+from ..._closing import Closing
 from ..._redaction import Redactor, clean_url
 from ...errors import ConfigError, DecodeError, Retry
 from .._driver import Progress
@@ -34,7 +35,7 @@ _NO_PARAMETERS: Mapping[str, str | int] = MappingProxyType({})
 _REQUIRED: Any = object()
 
 
-class HttpClient:
+class HttpClient(Closing):
     """Sends requests to one server and decodes what it answers; for any number of threads.
 
     A call is made of a method, a path template with its parameters, and keywords:
@@ -327,17 +328,6 @@ class HttpClient:
         Such calls raise `OperationCancelledError`, later ones `UnavailableError`.
         """
         self._wire.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<HttpClient {self._origin}>"

@@ -9,13 +9,14 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from ..._clock import Clock, SystemClock
+from ..._closing import Closing
 from ..._observation import emit
 from ..._redaction import Redactor
 from ...errors import (
@@ -93,7 +94,7 @@ class WebSocketOptions(msgspec.Struct, frozen=True, kw_only=True):
 _DEFAULTS = WebSocketOptions()
 
 
-class WebSocketClient:
+class WebSocketClient(Closing):
     """Opens WebSockets to one server; for any number of threads.
 
     It takes what `HttpClient` takes, and follows the same rules: for time, repetition of a
@@ -244,22 +245,11 @@ class WebSocketClient:
         with self._lock:
             self._open.discard(socket)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<WebSocketClient {self._origin}>"
 
 
-class WebSocket:
+class WebSocket(Closing):
     """An open WebSocket; close it, or use it in a `with` statement.
 
     One thread reads at a time, any may send or close. There is no thread in the background: pings
@@ -387,17 +377,6 @@ class WebSocket:
 
         error = cancelled_error(None, what=self._request.what, repeatable=True)
         self._end(NORMAL, error)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<WebSocket {self._request.address.shown}{' closed' if self._closed else ''}>"
