@@ -200,11 +200,12 @@ class Engine:
         subject = self.subject(item.cls.provider)  # type: ignore[attr-defined]  # tests of a suite have a class
         item.stash[_SUBJECT] = subject
         item.stash[_MARK] = subject.wire.mark()
-        lacking = [name for name in info.requires if not subject.cloud.supports(name)]
-        if lacking:
-            reason = subject.cloud.capabilities[lacking[0]].reason
-            item.stash[_UNSUPPORTED] = f"{lacking[0]}: {reason}"
-            pytest.skip(item.stash[_UNSUPPORTED])
+        for needed in info.requires:
+            names = needed.split("|")
+            if not any(map(subject.cloud.supports, names)):
+                reason = subject.cloud.capabilities[names[0]].reason
+                item.stash[_UNSUPPORTED] = f"{names[0]}: {reason}"
+                pytest.skip(item.stash[_UNSUPPORTED])
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(

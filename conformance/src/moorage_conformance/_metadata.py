@@ -17,8 +17,12 @@ _KNOWN = frozenset(Capabilities("suite", {}))
 
 
 def requires(*names: str) -> Callable[[F], F]:
-    """Mark a test with the capabilities without which it is `unsupported`, not failed."""
-    unknown = set(names) - _KNOWN
+    """Mark a test with the capabilities without which it is `unsupported`, not failed.
+
+    Args:
+        names: Each one is needed; of several with `|` between them one is enough.
+    """
+    unknown = {one for name in names for one in name.split("|")} - _KNOWN
     if unknown:
         msg = f"there is no capability {sorted(unknown)}"
         raise ValueError(msg)
@@ -36,10 +40,26 @@ def extended(function: F) -> F:
     return function
 
 
-def provisional(function: F) -> F:
-    """Mark a new core test, which cannot fail a run until the next minor release."""
-    function.__moorage_provisional__ = True  # type: ignore[attr-defined]  # read by `info_of`
-    return function
+def provisional(since: str) -> Callable[[F], F]:
+    """Mark a new core test, which cannot fail a run before the next minor release.
+
+    Providers get that time to keep the promise; then the test is one of core, by itself.
+
+    Args:
+        since: The release that brings it, `"0.2"` for example.
+    """
+    brought = _minor(since)
+
+    def mark(function: F) -> F:
+        function.__moorage_since__ = brought  # type: ignore[attr-defined]  # read by `info_of`
+        return function
+
+    return mark
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, minor, *_ = version.split(".")
+    return int(major), int(minor)
 
 
 def info_of(suite: "type[Suite]", name: str, parameter: str = "") -> TestInfo:
@@ -50,8 +70,11 @@ def info_of(suite: "type[Suite]", name: str, parameter: str = "") -> TestInfo:
         name: The method's name.
         parameter: What tells the cases of a parametrised test apart.
     """
+    from moorage import __version__
+
     function = getattr(suite, name)
-    new: bool = getattr(function, "__moorage_provisional__", False)
+    since: tuple[int, int] | None = getattr(function, "__moorage_since__", None)
+    new = since is not None and _minor(__version__) <= since
     level: Level = getattr(function, "__moorage_level__", suite.level)
     needs: tuple[str, ...] = getattr(function, "__moorage_requires__", ())
     identity = f"{suite.resource}.{name.removeprefix('test_')}"

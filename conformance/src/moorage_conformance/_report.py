@@ -15,6 +15,8 @@ from .outcomes import Outcome, TestResult, Verdict
 SCHEMA_VERSION = 1
 """Raised when a reader of the version before would misunderstand the file."""
 
+_LACKING = frozenset({"unsupported", "not_implemented"})
+
 CapabilityOutcome = Literal["pass", "fail", "unsupported", "untested"]
 """What the tests that need a capability say about it."""
 
@@ -86,13 +88,16 @@ def capability_verdicts(
     """Return what the tests say about each capability."""
     by_name: dict[str, list[TestResult]] = {name: [] for name in declared}
     for result in results:
-        for name in result.info.requires:
-            by_name[name].append(result)
+        for needed in result.info.requires:
+            # Of several that will do, those count that the provider has.
+            names = needed.split("|")
+            for name in [n for n in names if declared[n][0] not in _LACKING] or names:
+                by_name[name].append(result)
     found = {}
     for name, (level, reason) in declared.items():
         outcomes = {result.outcome for result in by_name[name]}
         verdict: CapabilityOutcome
-        if level in {"unsupported", "not_implemented"}:
+        if level in _LACKING:
             verdict = "unsupported"
         elif outcomes & {Outcome.FAIL, Outcome.ENGINE_ERROR, Outcome.EXPECTED_FAILURE}:
             verdict = "fail"

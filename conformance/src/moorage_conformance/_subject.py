@@ -193,6 +193,11 @@ class Subject:
         """Return whether the provider declares all of these."""
         return all(self.cloud.supports(name) for name in names)
 
+    @property
+    def kind(self) -> str:
+        """The kind of artifact that any file can be pushed as: `data`, or else `model`."""
+        return "data" if self.supports("artifacts.kind.data") else "model"
+
     # What tests share -----------------------------------------------------------------------------
 
     def write_probe(self, edition: str = "1") -> Path:

@@ -69,7 +69,7 @@ class TestInfo(msgspec.Struct, frozen=True, kw_only=True):
     level: Level
     provisional: bool = False
     requires: tuple[str, ...] = ()
-    """The capabilities without which it cannot be run."""
+    """The capabilities without which it cannot be run; of `"a|b"` one is enough."""
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):

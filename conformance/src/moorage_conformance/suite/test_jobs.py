@@ -1,6 +1,10 @@
 """The suite of jobs."""
 
-from ..suites import JobSuite
+from ..suites import JobLookupSuite, JobSuite
+
+
+class TestJobLookup(JobLookupSuite):
+    """Run by `--moorage-provider`."""
 
 
 class TestJob(JobSuite):

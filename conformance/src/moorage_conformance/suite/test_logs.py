@@ -1,6 +1,10 @@
 """The suite of logs."""
 
-from ..suites import DeploymentLogSuite, JobLogSuite
+from ..suites import DeploymentLogSuite, JobLogSuite, LogLookupSuite
+
+
+class TestLogLookup(LogLookupSuite):
+    """Run by `--moorage-provider`."""
 
 
 class TestDeploymentLog(DeploymentLogSuite):

@@ -5,10 +5,12 @@ from .artifacts import ArtifactSuite
 from .capabilities import CapabilitySuite
 from .concurrency import ConcurrencySuite
 from .deployments import DeploymentSuite
+from .errors import ErrorSuite
 from .idempotency import IdempotencySuite
-from .jobs import JobSuite
+from .jobs import JobLookupSuite, JobSuite
 from .lifecycle import LifecycleSuite
-from .logs import DeploymentLogSuite, JobLogSuite
+from .logs import DeploymentLogSuite, JobLogSuite, LogLookupSuite
+from .lost_replies import LostReplySuite
 from .operations import OperationSuite
 from .paging import PagingSuite
 from .plan import PlanSuite
@@ -23,10 +25,14 @@ __all__ = [
     "ConcurrencySuite",
     "DeploymentLogSuite",
     "DeploymentSuite",
+    "ErrorSuite",
     "IdempotencySuite",
     "JobLogSuite",
+    "JobLookupSuite",
     "JobSuite",
     "LifecycleSuite",
+    "LogLookupSuite",
+    "LostReplySuite",
     "OperationSuite",
     "OverrideError",
     "PagingSuite",

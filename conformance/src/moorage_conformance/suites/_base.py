@@ -15,6 +15,11 @@ from ..outcomes import Level
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud, Deployment
 
+    from .._wire import Wire
+
+ANY_FILE = "artifacts.kind.data|artifacts.kind.model"
+"""What a test needs that pushes files as `Subject.kind`."""
+
 
 class OverrideError(TypeError):
     """A subclass replaces a test of the suite, which would prove nothing."""
@@ -80,6 +85,15 @@ class Suite:
         return subject.cloud
 
     @pytest.fixture
+    def wire(self, subject: Subject) -> "Wire":
+        """Give what stands between the provider and its fake; without it, end the test."""
+        if not subject.wire:
+            raise UnsupportedHereError(
+                "the provider speaks to no server that faults can be made on"
+            )
+        return subject.wire
+
+    @pytest.fixture
     def probe(self, subject: Subject) -> "Artifact":
         """Give the probe app, pushed."""
         return subject.probe
@@ -108,9 +122,21 @@ class Suite:
         def push(content: bytes = b"some data\n", **options: Any) -> "Artifact":
             name = options.pop("name", None) or subject.run.name("artifact")
             path = data_file(subject, content)
-            return subject.cloud.artifacts.push(path, name=name, kind="data", **options)
+            return subject.cloud.artifacts.push(path, name=name, kind=subject.kind, **options)
 
         return push
+
+
+LISTING_NOUNS = ("secrets", "artifacts", "deployments", "jobs")
+
+
+def look(cloud: "Cloud") -> None:
+    """Ask the provider for something cheap that changes nothing, whatever it can do."""
+    for noun in LISTING_NOUNS:
+        if cloud.supports(f"{noun}.list"):
+            getattr(cloud, noun).list().first()
+            return
+    raise UnsupportedHereError("the provider lists nothing")
 
 
 def data_file(subject: Subject, content: bytes = b"some data\n", name: str = "data.bin") -> Path:

@@ -10,7 +10,7 @@ from moorage.errors import AlreadyExistsError, ConflictError, NotFoundError
 
 from .._metadata import extended, requires
 from .._subject import Subject
-from ._base import Suite, data_file
+from ._base import ANY_FILE, Suite, data_file
 
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud, Deployment
@@ -22,17 +22,17 @@ class ArtifactSuite(Suite):
     """Storing, finding, fetching and deleting artifacts."""
 
     resource = "artifacts"
-    needs = ("artifacts.push", "artifacts.kind.data")
+    needs = ("artifacts.push", ANY_FILE)
     creates = ("artifact",)
 
     @requires("artifacts.get")
-    def test_push_and_get(self, cloud: "Cloud", new_data: Push) -> None:
+    def test_push_and_get(self, subject: Subject, cloud: "Cloud", new_data: Push) -> None:
         """What was pushed is found under its name and version, as the push returned it."""
         pushed = new_data()
         found = cloud.artifacts.get(f"{pushed.name}:{pushed.version}")
 
         assert (found.id, found.name, found.version) == (pushed.id, pushed.name, pushed.version)
-        assert found.kind == pushed.kind == "data"
+        assert found.kind == pushed.kind == subject.kind
         assert found.digest == pushed.digest
         assert found.state == "ready"
 
@@ -81,7 +81,7 @@ class ArtifactSuite(Suite):
         for path, content in files.items():
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_bytes(content)
-        pushed = cloud.artifacts.push(place, name=subject.run.name("artifact"), kind="data")
+        pushed = cloud.artifacts.push(place, name=subject.run.name("artifact"), kind=subject.kind)
         pulled = cloud.artifacts.pull(pushed, place.with_name("back"))
 
         back = {
@@ -103,8 +103,8 @@ class ArtifactSuite(Suite):
     def test_push_again(self, cloud: "Cloud", subject: Subject) -> None:
         """The same content pushed again under the same name is the same artifact."""
         name, path = subject.run.name("artifact"), data_file(subject)
-        first = cloud.artifacts.push(path, name=name, kind="data")
-        second = cloud.artifacts.push(path, name=name, kind="data")
+        first = cloud.artifacts.push(path, name=name, kind=subject.kind)
+        second = cloud.artifacts.push(path, name=name, kind=subject.kind)
 
         assert (second.id, second.version) == (first.id, first.version)
 
@@ -170,13 +170,13 @@ class ArtifactSuite(Suite):
         ]
 
     @requires("artifacts.list")
-    def test_list_of_kind(self, cloud: "Cloud", new_data: Push) -> None:
+    def test_list_of_kind(self, subject: Subject, cloud: "Cloud", new_data: Push) -> None:
         """A listing by kind holds that kind only."""
         pushed = new_data()
-        listed = list(cloud.artifacts.list(kind="data"))
+        listed = list(cloud.artifacts.list(kind=subject.kind))
 
         assert pushed.id in {artifact.id for artifact in listed}
-        assert {artifact.kind for artifact in listed} == {"data"}
+        assert {artifact.kind for artifact in listed} == {subject.kind}
 
     @requires("artifacts.list")
     def test_list_of_unknown(self, subject: Subject, cloud: "Cloud") -> None:
@@ -263,7 +263,7 @@ class ArtifactSuite(Suite):
         cloud.artifacts.push(
             path,
             name=subject.run.name("artifact"),
-            kind="data",
+            kind=subject.kind,
             progress=lambda done, total: seen.append((done, total)),
         )
 

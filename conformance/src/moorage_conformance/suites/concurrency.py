@@ -8,7 +8,7 @@ from moorage.errors import AlreadyExistsError, ConflictError, MoorageError
 from .._metadata import requires
 from .._subject import PATIENCE_S, Subject
 from ..outcomes import Level
-from ._base import Suite, data_file, submit
+from ._base import ANY_FILE, Suite, data_file, submit
 
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud
@@ -53,13 +53,13 @@ class ConcurrencySuite(Suite):
 
         assert values["A"].reveal() == values["B"].reveal()
 
-    @requires("artifacts.push", "artifacts.list", "artifacts.kind.data")
+    @requires("artifacts.push", "artifacts.list", ANY_FILE)
     def test_same_push(self, subject: Subject, cloud: "Cloud") -> None:
         """The same content pushed by several at once is stored once."""
         name, path = subject.run.name("artifact"), data_file(subject)
 
         def push(_: int) -> str:
-            return cloud.artifacts.push(path, name=name, kind="data").id
+            return cloud.artifacts.push(path, name=name, kind=subject.kind).id
 
         with ThreadPoolExecutor(6) as pool:
             ids = set(pool.map(push, range(6)))
@@ -67,7 +67,7 @@ class ConcurrencySuite(Suite):
         assert len(ids) == 1
         assert len(list(cloud.artifacts.list(name))) == 1
 
-    @requires("artifacts.push", "artifacts.version", "artifacts.open", "artifacts.kind.data")
+    @requires("artifacts.push", "artifacts.version", "artifacts.open", ANY_FILE)
     def test_version_taken_once(self, subject: Subject, cloud: "Cloud") -> None:
         """Of several contents that race for one version one wins, and the others are told."""
         name = subject.run.name("artifact")
@@ -76,7 +76,7 @@ class ConcurrencySuite(Suite):
             content = f"content {number}".encode()
             try:
                 cloud.artifacts.push(
-                    data_file(subject, content), name=name, kind="data", version="1"
+                    data_file(subject, content), name=name, kind=subject.kind, version="1"
                 )
             except (AlreadyExistsError, ConflictError):
                 return None

@@ -21,6 +21,62 @@ if TYPE_CHECKING:
     from moorage import Artifact, Cloud, Deployment
 
 
+class JobLookupSuite(Suite):
+    """Looking at jobs, whoever submitted them."""
+
+    resource = "jobs"
+    needs = ("jobs.get",)
+    creates = ("job",)
+
+    def test_get_absent(self, subject: Subject, cloud: "Cloud") -> None:
+        """Looking up what does not exist raises `NotFoundError`, which names it."""
+        missing = subject.missing("job")
+        with pytest.raises(NotFoundError) as caught:
+            cloud.jobs.get(missing)
+
+        assert caught.value.resource == f"job/{missing}"
+
+    def test_wait_absent(self, subject: Subject, cloud: "Cloud") -> None:
+        """Waiting for a job that does not exist raises `NotFoundError` instead of waiting."""
+        with pytest.raises(NotFoundError):
+            cloud.jobs.wait(subject.missing("job"), timeout=0)
+
+    @extended
+    def test_seeded(self, subject: Subject, cloud: "Cloud") -> None:
+        """What was submitted without moorage is found by it."""
+        job_id = subject.seed("job")
+        if job_id is None:
+            pytest.skip("the harness has no other way to submit a job")
+
+        assert cloud.jobs.get(job_id).id == job_id
+
+    @extended
+    def test_seeded_wait(self, subject: Subject, cloud: "Cloud") -> None:
+        """What was submitted without moorage is waited for like any job."""
+        job_id = subject.seed("job")
+        if job_id is None:
+            pytest.skip("the harness has no other way to submit a job")
+        try:
+            done = cloud.jobs.wait(job_id, timeout=PATIENCE_S)
+        except OperationFailedError as exc:
+            done = exc.result
+
+        assert done.id == job_id
+        assert done.state.terminal
+
+    @extended
+    @requires("logs.tail.job")
+    def test_seeded_log(self, subject: Subject, cloud: "Cloud") -> None:
+        """The log of what was submitted without moorage is read, oldest first."""
+        job_id = subject.seed("job")
+        if job_id is None:
+            pytest.skip("the harness has no other way to submit a job")
+        records = cloud.logs.tail(f"job/{job_id}", limit=1000)
+        told = [record.timestamp for record in records if record.timestamp is not None]
+
+        assert told == sorted(told)
+
+
 class JobSuite(Suite):
     """Submitting jobs, watching them and ending them."""
 
@@ -88,14 +144,6 @@ class JobSuite(Suite):
         ids = [job.id for job in jobs]
 
         assert [job.id for job in cloud.jobs.list() if job.id in ids] == ids[::-1]
-
-    def test_get_absent(self, subject: Subject, cloud: "Cloud") -> None:
-        """Looking up what does not exist raises `NotFoundError`, which names it."""
-        missing = subject.missing("job")
-        with pytest.raises(NotFoundError) as caught:
-            cloud.jobs.get(missing)
-
-        assert caught.value.resource == f"job/{missing}"
 
     def test_absent_artifact(self, subject: Subject, cloud: "Cloud") -> None:
         """A job of an artifact that does not exist is refused with `NotFoundError`."""
@@ -179,12 +227,3 @@ class JobSuite(Suite):
         assert all(moment.utcoffset() is not None for moment in told)
         assert told == sorted(told)
         assert all(abs(moment - before) < timedelta(minutes=10) for moment in told)
-
-    @extended
-    def test_seeded(self, subject: Subject, cloud: "Cloud") -> None:
-        """What was submitted without moorage is found by it."""
-        job_id = subject.seed("job")
-        if job_id is None:
-            pytest.skip("the harness has no other way to submit a job")
-
-        assert cloud.jobs.get(job_id).id == job_id

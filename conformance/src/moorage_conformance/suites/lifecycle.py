@@ -15,7 +15,7 @@ from moorage.errors import InvalidRequestError, MoorageError
 from .._connection import Recorder
 from .._metadata import extended, requires
 from .._subject import Subject
-from ._base import Suite, eventually
+from ._base import Suite, eventually, look
 
 if TYPE_CHECKING:
     from moorage import Cloud
@@ -32,14 +32,6 @@ heavy += [n for n in sys.modules if n.startswith(package + ".")
     and n.rpartition(".")[2] in ("_driver", "_client", "_wire", "_harness")]
 print(" ".join(heavy))
 """
-
-
-def _look(cloud: "Cloud") -> None:
-    """Ask the provider for something cheap, whatever it can do."""
-    for noun in ("secrets", "artifacts", "deployments", "jobs"):
-        if cloud.supports(f"{noun}.list"):
-            getattr(cloud, noun).list().first()
-            return
 
 
 def _open_files() -> dict[str, str]:
@@ -74,7 +66,7 @@ class LifecycleSuite(Suite):
         """Closing twice is no error, also for the driver itself."""
         cloud = subject.connect()
         driver = cloud._session.driver  # noqa: SLF001  # beneath the portable layer on purpose
-        _look(cloud)
+        look(cloud)
         cloud.close()
         cloud.close()
         driver.close()
@@ -84,22 +76,22 @@ class LifecycleSuite(Suite):
         cloud = subject.connect()
         cloud.close()
         with pytest.raises(InvalidRequestError):
-            _look(cloud)
+            look(cloud)
 
     def test_closed_apart(self, subject: Subject) -> None:
         """Closing one connection leaves others open."""
         with subject.connect() as one:
             other = subject.connect()
-            _look(other)
+            look(other)
             other.close()
-            _look(one)
+            look(one)
 
     def test_leaks_nothing(self, subject: Subject) -> None:
         """Connections that were closed leave no socket, no file, no thread and no process."""
 
         def use() -> None:
             with subject.connect() as cloud:
-                _look(cloud)
+                look(cloud)
 
         use()  # what is loaded once is no leak
         gc.collect()
@@ -133,18 +125,18 @@ class LifecycleSuite(Suite):
     def test_fork(self, subject: Subject) -> None:
         """A forked process can use the connection, and the parent's goes on."""
         with subject.connect() as cloud:
-            _look(cloud)
+            look(cloud)
             pid = os.fork()
             if pid == 0:
                 code = 1
                 try:
-                    _look(cloud)
+                    look(cloud)
                     cloud.close()
                     code = 0
                 finally:
                     os._exit(code)
             _, status = os.waitpid(pid, 0)
-            _look(cloud)
+            look(cloud)
 
         assert os.waitstatus_to_exitcode(status) == 0
 
@@ -157,7 +149,7 @@ class LifecycleSuite(Suite):
         def work() -> None:
             try:
                 for _ in range(1000):
-                    _look(cloud)
+                    look(cloud)
             except MoorageError:
                 pass
             except BaseException as exc:  # noqa: BLE001  # looked at below

@@ -27,6 +27,38 @@ def _tagged(messages: list[str], tag: str) -> list[int]:
     return [int(m.split()[1]) for m in messages if m.startswith(f"{tag} ")]
 
 
+class LogLookupSuite(Suite):
+    """Reading logs of what is not there."""
+
+    resource = "logs"
+
+    @requires("logs.tail.job")
+    def test_absent_job(self, subject: Subject, cloud: "Cloud") -> None:
+        """The log of a job that does not exist raises `NotFoundError`."""
+        with pytest.raises(NotFoundError):
+            cloud.logs.tail(f"job/{subject.missing('job')}")
+
+    @requires("logs.follow.job")
+    def test_follow_absent_job(self, subject: Subject, cloud: "Cloud") -> None:
+        """Following a job that does not exist raises `NotFoundError` instead of waiting."""
+        follow = cloud.logs.follow(f"job/{subject.missing('job')}")
+        with pytest.raises(NotFoundError):
+            next(follow)
+
+    @requires("logs.tail.deployment")
+    def test_absent_deployment(self, subject: Subject, cloud: "Cloud") -> None:
+        """The log of a deployment that does not exist raises `NotFoundError`."""
+        with pytest.raises(NotFoundError):
+            cloud.logs.tail(f"deployment/{subject.missing('deployment')}")
+
+    @requires("logs.follow.deployment")
+    def test_follow_absent_deployment(self, subject: Subject, cloud: "Cloud") -> None:
+        """Following a deployment that does not exist raises `NotFoundError` instead of waiting."""
+        follow = cloud.logs.follow(f"deployment/{subject.missing('deployment')}")
+        with pytest.raises(NotFoundError):
+            next(follow)
+
+
 class JobLogSuite(Suite):
     """Reading and following the logs of jobs."""
 
@@ -73,19 +105,6 @@ class JobLogSuite(Suite):
 
         assert _tagged([record.message for record in follow], "line") == list(range(20))
         assert follow.reason == "finished"
-
-    @requires("logs.tail.job")
-    def test_absent_job(self, subject: Subject, cloud: "Cloud") -> None:
-        """The log of a job that does not exist raises `NotFoundError`."""
-        with pytest.raises(NotFoundError):
-            cloud.logs.tail(f"job/{subject.missing('job')}")
-
-    @requires("logs.follow.job")
-    def test_follow_absent_job(self, subject: Subject, cloud: "Cloud") -> None:
-        """Following a job that does not exist raises `NotFoundError` instead of waiting."""
-        follow = cloud.logs.follow(f"job/{subject.missing('job')}")
-        with pytest.raises(NotFoundError):
-            next(follow)
 
     @requires("logs.tail.job")
     def test_output_of_failure(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
@@ -185,9 +204,3 @@ class DeploymentLogSuite(Suite):
         closer.join()
 
         assert follow.reason == "closed"
-
-    @requires("logs.tail.deployment")
-    def test_absent_deployment(self, subject: Subject, cloud: "Cloud") -> None:
-        """The log of a deployment that does not exist raises `NotFoundError`."""
-        with pytest.raises(NotFoundError):
-            cloud.logs.tail(f"deployment/{subject.missing('deployment')}")

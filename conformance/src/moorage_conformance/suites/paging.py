@@ -8,7 +8,7 @@ import msgspec
 from .._connection import Recorder
 from .._metadata import requires
 from .._subject import Subject
-from ._base import Suite, put_secret
+from ._base import ANY_FILE, Suite, put_secret
 
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud
@@ -30,7 +30,7 @@ class PagingSuite(Suite):
 
         assert listed == sorted(names)
 
-    @requires("artifacts.push", "artifacts.list", "artifacts.kind.data")
+    @requires("artifacts.push", "artifacts.list", ANY_FILE)
     def test_many_versions(
         self, subject: Subject, cloud: "Cloud", new_data: "Callable[..., Artifact]"
     ) -> None:
@@ -40,7 +40,7 @@ class PagingSuite(Suite):
 
         assert [artifact.version for artifact in cloud.artifacts.list(name)] == versions[::-1]
 
-    @requires("artifacts.push", "artifacts.list", "artifacts.kind.data")
+    @requires("artifacts.push", "artifacts.list", ANY_FILE)
     def test_moved_between_pages(
         self, subject: Subject, cloud: "Cloud", new_data: "Callable[..., Artifact]"
     ) -> None:

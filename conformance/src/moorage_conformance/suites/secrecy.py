@@ -16,7 +16,7 @@ from moorage.plugin import SecretValue
 
 from .._metadata import extended, requires
 from .._subject import PATIENCE_S, Subject
-from ._base import Suite, UnsupportedHereError, submit
+from ._base import Suite, UnsupportedHereError, look, submit
 
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud
@@ -141,7 +141,7 @@ class SecrecySuite(Suite):
             pytest.raises((AuthenticationError, PermissionDeniedError)) as caught,
             subject.connect(settings=bad) as cloud,
         ):
-            _read_something(cloud)
+            look(cloud)
         values = [str(_text(v)) for v in bad.values() if isinstance(v, SecretValue)]
 
         assert [value for value in values if value in _shown(caught.value)] == []
@@ -170,11 +170,3 @@ def _secret_settings(subject: Subject) -> dict[str, str]:
         for name, value in subject.settings.items()
         if isinstance(value, SecretValue) and len(value.reveal()) >= 4
     }
-
-
-def _read_something(cloud: "Cloud") -> None:
-    for noun in ("secrets", "artifacts", "deployments", "jobs"):
-        if cloud.supports(f"{noun}.list"):
-            getattr(cloud, noun).list().first()
-            return
-    pytest.skip("the provider lists nothing that credentials could be tried on")

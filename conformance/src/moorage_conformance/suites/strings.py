@@ -10,7 +10,7 @@ from .._connection import Recorder
 from .._metadata import requires
 from .._subject import PATIENCE_S, Subject
 from ..outcomes import Level
-from ._base import Suite, data_file, submit
+from ._base import ANY_FILE, Suite, data_file, submit
 
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud
@@ -71,17 +71,17 @@ class StringSuite(Suite):
 
         assert cloud.jobs.wait(job, timeout=PATIENCE_S).output == value
 
-    @requires("artifacts.push", "artifacts.labels", "artifacts.get", "artifacts.kind.data")
+    @requires("artifacts.push", "artifacts.labels", "artifacts.get", ANY_FILE)
     def test_labels(self, subject: Subject, cloud: "Cloud") -> None:
         """Labels of any printable text are kept as they are."""
         labels = {k: t[:255] for k, t in TEXTS.items() if t[:255].isprintable()}
         pushed = cloud.artifacts.push(
-            data_file(subject), name=subject.run.name("artifact"), kind="data", labels=labels
+            data_file(subject), name=subject.run.name("artifact"), kind=subject.kind, labels=labels
         )
 
         assert cloud.artifacts.get(pushed).labels == labels
 
-    @requires("artifacts.push", "artifacts.pull", "artifacts.kind.data")
+    @requires("artifacts.push", "artifacts.pull", ANY_FILE)
     def test_file_names(self, subject: Subject, cloud: "Cloud") -> None:
         """Files of a directory keep their names, whatever language they are in."""
         place = data_file(subject).parent / "tree"
@@ -89,7 +89,7 @@ class StringSuite(Suite):
         names = {"größe.txt", "日本語", "with space", "-dash", "semi;colon", "quote'd", "👩.bin"}
         for name in names:
             (place / name).write_bytes(name.encode())
-        pushed = cloud.artifacts.push(place, name=subject.run.name("artifact"), kind="data")
+        pushed = cloud.artifacts.push(place, name=subject.run.name("artifact"), kind=subject.kind)
         pulled = cloud.artifacts.pull(pushed, place.with_name("back"))
 
         assert {path.name: path.read_bytes() for path in pulled.iterdir()} == {

@@ -1,0 +1,7 @@
+"""The suite of errors."""
+
+from ..suites import ErrorSuite
+
+
+class TestError(ErrorSuite):
+    """Run by `--moorage-provider`."""
