@@ -1,0 +1,83 @@
+"""Reading forms with a file, which goes to the disk as it arrives."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import BodyPartReader, web
+
+from .errors import RefusalError, refused
+
+_LARGEST_TEXT = 1 << 20
+_CHUNK = 1 << 20
+
+
+class ReceivedFile(msgspec.Struct, frozen=True):
+    """A file of a form."""
+
+    path: Path
+    filename: str
+    content_type: str
+    size: int
+    md5: str
+
+
+class ReceivedForm(msgspec.Struct, frozen=True):
+    """A form: its texts, and the one file that was asked for."""
+
+    texts: dict[str, str]
+    file: ReceivedFile | None
+
+
+async def read_form(request: web.Request, field: str, new_path: Callable[[], Path]) -> ReceivedForm:
+    """Read a form to its end.
+
+    Args:
+        request: Whose body it is.
+        field: Name of the field with the file.
+        new_path: Says where to write it.
+    """
+    if not request.content_type.startswith("multipart/form-data"):
+        return ReceivedForm({}, None)
+    texts: dict[str, str] = {}
+    file: ReceivedFile | None = None
+    try:
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader) or not part.name:
+                raise refused("The form cannot be read.")
+            if part.name == field and part.filename is not None:
+                file = await _write(part, new_path())
+            elif part.filename is None:
+                texts[part.name] = (await part.read(decode=False)).decode()[:_LARGEST_TEXT]
+            else:
+                await part.release()
+    except ValueError as exc:
+        raise refused("The form cannot be read.") from exc
+    return ReceivedForm(texts, file)
+
+
+async def _write(part: BodyPartReader, path: Path) -> ReceivedFile:
+    digest = hashlib.md5(usedforsecurity=False)
+    size = 0
+    with path.open("wb") as file:
+        while chunk := await part.read_chunk(_CHUNK):
+            await asyncio.to_thread(file.write, chunk)
+            digest.update(chunk)
+            size += len(chunk)
+    kind = part.headers.get("Content-Type", "application/octet-stream")
+    return ReceivedFile(path, part.filename or "", kind, size, digest.hexdigest())
+
+
+async def read_object(request: web.Request) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        body = json.loads(await request.read())
+    except ValueError as exc:
+        raise refused(f"JSON parse error - {exc}") from exc
+    if not isinstance(body, dict):
+        raise RefusalError(400, {"detail": "Invalid data. Expected a dictionary."})
+    return body

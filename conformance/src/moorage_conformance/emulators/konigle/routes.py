@@ -1,0 +1,282 @@
+"""The API: paths, pages and what they answer."""
+
+import asyncio
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from .errors import RefusalError, answer, invalid, refused
+from .forms import read_form, read_object
+from .releases import Release
+from .spaces import SpaceServers
+from .state import CloudState, found, of
+from .uploads import UploadState
+
+_CLOUD = "/cloud/api/v1"
+_UPLOADS = "/admin/api/uploads"
+_LARGEST_PAGE = 200
+
+
+class Routes:
+    """The handlers of the API."""
+
+    def __init__(
+        self,
+        state: CloudState,
+        uploads: UploadState,
+        servers: SpaceServers,
+        origins: Callable[[], tuple[str, str]],
+    ) -> None:
+        self._state = state
+        self._uploads = uploads
+        self._servers = servers
+        self._origins = origins
+
+    def add_to(self, application: web.Application) -> None:
+        """Add all paths."""
+        add = application.router.add_route
+        for method, path, handler in (
+            ("GET", f"{_CLOUD}/computers", self._computers),
+            ("POST", f"{_CLOUD}/computers", self._create_computer),
+            ("GET", f"{_CLOUD}/computers/{{id}}", self._computer),
+            ("PATCH", f"{_CLOUD}/computers/{{id}}", self._change_computer),
+            ("DELETE", f"{_CLOUD}/computers/{{id}}", self._delete_computer),
+            ("GET", f"{_CLOUD}/webapps", self._webapps),
+            ("POST", f"{_CLOUD}/webapps", self._create_webapp),
+            # Before the path of one web app, whose id this would be.
+            ("GET", f"{_CLOUD}/webapps/check-name-availability", self._check_name),
+            ("GET", f"{_CLOUD}/webapps/{{id}}", self._webapp),
+            ("PATCH", f"{_CLOUD}/webapps/{{id}}", self._change_webapp),
+            ("DELETE", f"{_CLOUD}/webapps/{{id}}", self._delete_webapp),
+            ("GET", f"{_CLOUD}/spaces", self._spaces),
+            ("GET", f"{_CLOUD}/spaces/{{id}}", self._space),
+            ("POST", f"{_CLOUD}/spaces/{{id}}/deploy", self._deploy),
+            ("POST", f"{_CLOUD}/spaces/{{id}}/promote", self._promote),
+            ("GET", f"{_CLOUD}/jobs", self._jobs),
+            ("GET", f"{_CLOUD}/jobs/{{id}}", self._job),
+            ("GET", _UPLOADS, self._list_uploads),
+            ("POST", _UPLOADS, self._create_upload),
+            ("POST", f"{_UPLOADS}/create-cloud-upload", self._announce_upload),
+            ("GET", f"{_UPLOADS}/{{id}}", self._upload),
+            ("DELETE", f"{_UPLOADS}/{{id}}", self._delete_upload),
+            ("POST", f"{_UPLOADS}/{{id}}/mark-started", self._mark_started),
+            ("POST", f"{_UPLOADS}/{{id}}/mark-completed", self._mark_completed),
+            ("POST", f"{_UPLOADS}/{{id}}/mark-failed", self._mark_failed),
+            ("GET", "/media/private/{id}/{filename}", self._media),
+        ):
+            add(method, path, handler)
+
+    # Computers ------------------------------------------------------------------------------------
+
+    async def _computers(self, request: web.Request) -> web.Response:
+        return self._page(request, [c.shown() for c in self._state.computers.values()])
+
+    async def _create_computer(self, request: web.Request) -> web.Response:
+        computer, job = self._state.create_computer(await read_object(request))
+        return answer({"computer": computer.shown(), "job_id": job.id}, 201)
+
+    async def _computer(self, request: web.Request) -> web.Response:
+        return answer(found(self._state.computers, _id(request)).shown())
+
+    async def _change_computer(self, request: web.Request) -> web.Response:
+        computer = self._state.change_computer(_id(request), await read_object(request))
+        return answer(computer.shown())
+
+    async def _delete_computer(self, request: web.Request) -> web.Response:
+        self._state.delete_computer(_id(request))
+        return web.Response(status=204)
+
+    # Web apps -------------------------------------------------------------------------------------
+
+    async def _webapps(self, request: web.Request) -> web.Response:
+        wanted = of(self._state.webapps.values(), computer=request.query.get("computer_id"))
+        return self._page(request, [webapp.shown() for webapp in wanted])
+
+    async def _create_webapp(self, request: web.Request) -> web.Response:
+        body = await read_object(request)
+        servers = await self._servers.prepare(2)
+        try:
+            webapp, job = self._state.create_webapp(body, servers.domain)
+        except RefusalError:
+            await servers.discard()
+            raise
+        shown = webapp.shown()
+        del shown["computer"]  # which the service does not tell here
+        return answer({"webapp": shown, "job_id": job.id}, 201)
+
+    async def _check_name(self, request: web.Request) -> web.Response:
+        name = request.query.get("name")
+        if not name:
+            raise invalid(name="This field is required.")
+        return answer({"available": self._state.available(name)})
+
+    async def _webapp(self, request: web.Request) -> web.Response:
+        return answer(found(self._state.webapps, _id(request)).shown())
+
+    async def _change_webapp(self, request: web.Request) -> web.Response:
+        return answer(self._state.change_webapp(_id(request), await read_object(request)).shown())
+
+    async def _delete_webapp(self, request: web.Request) -> web.Response:
+        for space in self._state.delete_webapp(_id(request)):
+            await self._servers.remove(space.id)
+        return web.Response(status=204)
+
+    # Spaces and jobs ------------------------------------------------------------------------------
+
+    async def _spaces(self, request: web.Request) -> web.Response:
+        wanted = of(self._state.spaces.values(), webapp=request.query.get("webapp_id"))
+        return self._page(request, [space.shown() for space in wanted])
+
+    async def _space(self, request: web.Request) -> web.Response:
+        return answer(found(self._state.spaces, _id(request)).shown())
+
+    async def _deploy(self, request: web.Request) -> web.Response:
+        self._state.check_idle(found(self._state.spaces, _id(request)))
+        form = await read_form(
+            request, "zip_file", lambda: self._uploads.new_path().with_suffix(".zip")
+        )
+        if form.file is None:
+            raise invalid(zip_file="No file was submitted.")
+        try:
+            release = await asyncio.to_thread(Release, form.file.path)
+        except (zipfile.BadZipFile, OSError, NotImplementedError) as exc:
+            form.file.path.unlink(missing_ok=True)
+            raise invalid(zip_file="Not a valid ZIP archive.") from exc
+        name = form.texts.get("display_name", "")
+        return answer(self._state.deploy(_id(request), release, name), 201)
+
+    async def _promote(self, request: web.Request) -> web.Response:
+        return answer(self._state.promote(_id(request)), 201)
+
+    async def _jobs(self, request: web.Request) -> web.Response:
+        shown = [job.shown() for job in self._state.jobs.values()]
+        status = request.query.get("status")
+        return self._page(request, [j for j in shown if status in (None, j["status"])])
+
+    async def _job(self, request: web.Request) -> web.Response:
+        return answer(found(self._state.jobs, _id(request)).shown())
+
+    # Uploads --------------------------------------------------------------------------------------
+
+    async def _list_uploads(self, request: web.Request) -> web.Response:
+        return self._page(request, [self._shown(u) for u in self._uploads.items.values()])
+
+    async def _create_upload(self, request: web.Request) -> web.Response:
+        form = await read_form(request, "file", self._uploads.new_path)
+        if form.file is None:
+            raise invalid(file="No file was submitted.")
+        texts = form.texts
+        upload = self._uploads.add(
+            form.file.path,
+            form.file.filename,
+            form.file.content_type,
+            form.file.size,
+            form.file.md5,
+            name=_short(texts, "name", 255),
+            description=_short(texts, "description", 1000),
+            tags=[tag.strip() for tag in texts.get("tags", "").split(",") if tag.strip()],
+            meta=_meta(texts.get("meta")),
+        )
+        return answer(self._shown(upload), 201)
+
+    async def _announce_upload(self, request: web.Request) -> web.Response:
+        body = await read_object(request)
+        for field, kind in (("mime_type", str), ("file_size", int), ("filename", str)):
+            if not isinstance(body.get(field), kind):
+                raise invalid(**{field: "This field is required."})
+        upload = self._uploads.announce(
+            body["mime_type"], body["file_size"], body["filename"], body.get("name") or ""
+        )
+        url = self._origins()[1] + self._uploads.signed_path(upload.id, "PUT")
+        return answer(
+            {
+                "id": upload.id,
+                "upload_url": url,
+                "method": "PUT",
+                "headers": {"Content-Type": upload.mime_type},
+                "expires_in": 3600,
+            },
+            201,
+        )
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        return answer(self._shown(found(self._uploads.items, _id(request))))
+
+    async def _delete_upload(self, request: web.Request) -> web.Response:
+        self._uploads.delete(_id(request))
+        return web.Response(status=204)
+
+    async def _mark_started(self, request: web.Request) -> web.Response:
+        return answer(self._shown(self._uploads.mark(_id(request), "uploading")))
+
+    async def _mark_completed(self, request: web.Request) -> web.Response:
+        return answer(self._shown(self._uploads.mark(_id(request), "completed")))
+
+    async def _mark_failed(self, request: web.Request) -> web.Response:
+        return answer(self._shown(self._uploads.mark(_id(request), "failed")))
+
+    async def _media(self, request: web.Request) -> web.StreamResponse:
+        upload = found(self._uploads.items, _id(request))
+        return web.FileResponse(upload.content)
+
+    # What they share ------------------------------------------------------------------------------
+
+    def _shown(self, upload: Any) -> dict[str, Any]:
+        return self._uploads.shown(upload, *self._origins())
+
+    def _page(self, request: web.Request, items: list[Any]) -> web.Response:
+        page = _number(request, "page", 1)
+        size = min(_number(request, "page_size", 20), _LARGEST_PAGE)
+        pages = max(1, -(-len(items) // size))
+        if page > pages:
+            raise RefusalError(404, {"detail": "Invalid page."})
+
+        def link(number: int) -> str | None:
+            if not 1 <= number <= pages:
+                return None
+            query = {**request.query, "page": str(number), "page_size": str(size)}
+            return f"{self._origins()[0]}{request.path}?{urlencode(query)}"
+
+        return answer(
+            {
+                "count": len(items),
+                "next": link(page + 1),
+                "previous": link(page - 1),
+                "payload": items[(page - 1) * size : page * size],
+                "num_pages": pages,
+            }
+        )
+
+
+def _id(request: web.Request) -> str:
+    return request.match_info["id"]
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name, str(default))
+    if not text.isdigit() or int(text) < 1:
+        raise RefusalError(404, {"detail": "Invalid page."})
+    return int(text)
+
+
+def _short(texts: Mapping[str, str], field: str, longest: int) -> str:
+    text = texts.get(field, "")
+    if len(text) > longest:
+        raise invalid(**{field: f"Ensure this field has no more than {longest} characters."})
+    return text
+
+
+def _meta(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        meta = json.loads(text)
+    except ValueError as exc:
+        raise invalid(meta="Value must be valid JSON.") from exc
+    if not isinstance(meta, dict):
+        raise refused("`meta` must be an object.")
+    return meta
