@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import socket
@@ -46,6 +47,7 @@ class TwoOrigins(Emulator):
         self.count = 0
         api, store = web.Application(), web.Application()
         api.router.add_post("/count", self._add)
+        api.router.add_get("/never", self._wait)
         store.router.add_get("/hello", self._hello)
         return api, store
 
@@ -56,6 +58,10 @@ class TwoOrigins(Emulator):
     async def _add(self, _request: web.Request) -> web.Response:
         self.count += 1
         return web.json_response(self.count)
+
+    async def _wait(self, _request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
 
     async def _hello(self, _request: web.Request) -> web.Response:
         return web.Response(text="hello")
@@ -178,6 +184,17 @@ def test_close_lets_nothing_open() -> None:
         assert probe.connect_ex(("127.0.0.1", int(port or 0))) != 0
     with pytest.raises(RuntimeError, match="does not run"):
         emulator.call(lambda: None)
+
+
+def test_close_ends_requests(emulator: TwoOrigins) -> None:
+    """A request that would never be answered does not keep an emulator from ending."""
+    connection = http.client.HTTPConnection(str(urlsplit(emulator.url).netloc), timeout=10)
+    connection.request("GET", "/never")
+    emulator.wait_for(lambda found: len(found) == 1)
+    emulator.close()
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        connection.getresponse()
+    connection.close()
 
 
 def test_port_in_use() -> None:

@@ -168,7 +168,7 @@ class _Site:
             access_log=None,
             handle_signals=False,
             handler_cancellation=True,
-            shutdown_timeout=0.0,  # a log stream has no end that could be waited for
+            shutdown_timeout=0.02,  # a log stream has no end to wait for; 0 would wait for ever
             auto_decompress=False,
         )
 
