@@ -1,0 +1,7 @@
+"""An emulator of BentoML's cloud: versions 1 and 2 of its API, and its WebSockets."""
+
+from .behaviour import Behaviour
+from .emulator import BentoCloudEmulator
+from .faults import Refusal, StorageFault, TailFault
+
+__all__ = ["Behaviour", "BentoCloudEmulator", "Refusal", "StorageFault", "TailFault"]

@@ -1,0 +1,66 @@
+"""All that one emulator holds."""
+
+from collections.abc import Callable
+
+from moorage.plugin import Clock
+
+from .behaviour import Behaviour
+from .deployer import Deployer
+from .errors import MissingError
+from .faults import Refusal, Script, TailFault
+from .resources import CLUSTERS, Counter, JsonObject
+from .state_artifacts import Artifact, ArtifactStore, models_of
+from .state_deployments import Deployment
+from .state_secrets import SecretStore, TokenStore
+from .storage import Storage
+
+
+class State:
+    """The records of the cloud, for the event loop alone."""
+
+    def __init__(
+        self, clock: Clock, behaviour: Behaviour, token: str, origin: Callable[[int], str]
+    ) -> None:
+        """Begin with an organization, its clusters, and nothing in them.
+
+        Args:
+            clock: The time.
+            behaviour: What can be one way or another.
+            token: A token that is good from the beginning.
+            origin: Gives the URLs of the object store, number 1, and of the endpoints, number 2.
+        """
+        counter = Counter()
+        self.clock = clock
+        self.behaviour = behaviour
+        self.refusals: Script[Refusal] = Script()
+        self.endpoint_refusals: Script[Refusal] = Script()
+        self.tail_faults: Script[TailFault] = Script()
+        self.storage = Storage(clock, behaviour, lambda: origin(1))
+        self.bentos = ArtifactStore("bento", counter, clock, behaviour, self.storage)
+        self.models = ArtifactStore("model", counter, clock, behaviour, self.storage)
+        self.secrets = SecretStore(counter, clock, behaviour)
+        self.tokens = TokenStore(counter, clock, token)
+        self.deployer = Deployer(counter, clock, behaviour, self.bentos, self.secrets)
+        self._origin = origin
+
+    @staticmethod
+    def cluster(name: str | None) -> str:
+        """Return the name of a cluster; the first one where none is named.
+
+        Raises:
+            MissingError: There is none.
+        """
+        if name is None:
+            return CLUSTERS[0]
+        if name not in CLUSTERS:
+            raise MissingError("cluster", name)
+        return name
+
+    def urls(self, deployment: Deployment) -> list[str]:
+        """Return where a deployment is called."""
+        return [f"{self._origin(2)}/{deployment.slug}"]
+
+    def bento_in_full(self, bento: Artifact) -> JsonObject:
+        """Return a bento as JSON with its repository and its models in it."""
+        models = [each.with_repository() for each in models_of(bento, self.models)]
+        return {**bento.with_repository(), "models": models}
