@@ -34,7 +34,8 @@ from .errors import (
     PluginError,
     Retry,
 )
-from .plugin._driver import ArtifactPush, Progress
+from .plugin._driver import ArtifactPush
+from .plugin._progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

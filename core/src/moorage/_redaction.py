@@ -1,19 +1,12 @@
 """Secret values, and keeping them out of everything that a person or a program reads."""
 
+import functools
 import hmac
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 MASK = "***"
-
-# Parameters that carry a signature or a credential in the URLs that clouds hand out.
-_URL_SECRETS = re.compile(
-    r"(?i)([?&#;](?:[a-z0-9_-]*(?:signature|credential|token|secret|password|api[_-]?key)[a-z0-9_-]*"
-    r"|sig|se|sp|sv|key|auth|awsaccesskeyid|googleaccessid|x-amz-[a-z-]+|x-goog-[a-z-]+)=)[^&#\s\"'<>;]+"
-)
-# Up to the last @, since a password that was not quoted may hold one.
-_URL_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s?#]*@")
 
 
 class SecretValue:
@@ -115,4 +108,19 @@ def _written_forms(text: str) -> Iterator[str]:
 
 def clean_url(text: str) -> str:
     """Mask user names, passwords and signatures in every URL of a text."""
-    return _URL_SECRETS.sub(rf"\1{MASK}", _URL_USERINFO.sub(rf"\1{MASK}@", text))
+    userinfo, secrets = _url_patterns()
+    return secrets.sub(rf"\1{MASK}", userinfo.sub(rf"\1{MASK}@", text))
+
+
+@functools.cache  # compiled when first needed, since it takes as long as loading ten modules
+def _url_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return what finds user names with passwords, and what finds signatures, in URLs."""
+    # Up to the last @, since a password that was not quoted may hold one.
+    userinfo = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s?#]*@")
+    # Parameters that carry a signature or a credential in the URLs that clouds hand out.
+    secrets = re.compile(
+        r"(?i)([?&#;](?:[a-z0-9_-]*(?:signature|credential|token|secret|password|api[_-]?key)"
+        r"[a-z0-9_-]*|sig|se|sp|sv|key|auth|awsaccesskeyid|googleaccessid|x-amz-[a-z-]+"
+        r"|x-goog-[a-z-]+)=)[^&#\s\"'<>;]+"
+    )
+    return userinfo, secrets

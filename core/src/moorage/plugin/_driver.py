@@ -7,7 +7,7 @@ checked names, options and capabilities before a driver is called, and adds `pro
 """
 
 import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
@@ -21,11 +21,9 @@ from .._page import Page
 from .._redaction import SecretValue
 from .._secret import Secret
 from .._source import Source
+from ._progress import Progress
 
 T = TypeVar("T")
-
-Progress = Callable[[int, int | None], None]
-"""Called with bytes done and bytes in total, the latter `None` where it is not known."""
 
 
 class OperationState(enum.StrEnum):

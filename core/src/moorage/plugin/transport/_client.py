@@ -10,14 +10,13 @@ from ..._clock import Clock, SystemClock
 from ..._closing import Closing
 from ..._redaction import Redactor, clean_url
 from ...errors import ConfigError, DecodeError, Retry
-from .._driver import Progress
+from .._progress import Progress
 from ._address import Address, SignedUrl
 from ._auth import Auth, Credentials
 from ._call import Call, Wire
 from ._deadline import Deadline, check_seconds
 from ._options import HttpOptions
 from ._pools import Pools
-from ._query import Query, QueryStyle
 from ._request import Request, RequestMaker, RequestOptions
 from ._response import Response, ResponseStream, decode, empty_error, read_limited
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from ._cancellation import Cancellation
     from ._download import Downloaded
     from ._failure import Refine
+    from ._query import Query, QueryStyle
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -70,7 +70,7 @@ class HttpClient(Closing):
         auth: Auth | None = None,
         headers: Mapping[str, str] | None = None,
         options: HttpOptions | None = None,
-        query_style: QueryStyle | None = None,
+        query_style: "QueryStyle | None" = None,
         refine: "Refine | None" = None,
         user_agent: str = "moorage",
         clock: Clock | None = None,
@@ -100,7 +100,7 @@ class HttpClient(Closing):
             headers=headers or {},
             user_agent=user_agent,
             options=options,
-            query_style=query_style or QueryStyle(),
+            query_style=query_style,
         )
 
     @overload
@@ -267,7 +267,7 @@ class HttpClient(Closing):
         *,
         size_bytes: int | None = None,
         digest: str | None = None,
-        query: Query | None = None,
+        query: "Query | None" = None,
         progress: Progress | None = None,
         timeout: float | None = None,
         cancellation: "Cancellation | None" = None,

@@ -281,9 +281,9 @@ class _Exchanging(HTTPConnection):
         """Connect to the first address that answers; the time allowed covers all of them."""
         exchange = self._exchange
         try:
-            addresses = socket.getaddrinfo(
-                _looked_up(self._dns_host), self.port, 0, socket.SOCK_STREAM
-            )
+            # As bytes, since a text would be encoded once more, by a codec that takes its time.
+            host = _looked_up(self._dns_host).encode("ascii")
+            addresses = socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM)
         except OSError as exc:
             raise NameResolutionError(self.host, self, cast("socket.gaierror", exc)) from exc
         except UnicodeError as exc:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias, cast
 
 from ...errors import IntegrityError, InvalidRequestError, Origin
-from .._driver import Progress
+from .._progress import Progress
 
 BLOCK_BYTES = 1024 * 1024
 """Read and sent at once: smaller blocks are measurably slower, larger ones no faster."""

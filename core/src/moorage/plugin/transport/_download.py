@@ -23,7 +23,7 @@ from ...errors import (
     TimedOutError,
     UnavailableError,
 )
-from .._driver import Progress
+from .._progress import Progress
 from ._cancellation import Cancellation
 from ._content import BLOCK_BYTES
 from ._deadline import Deadline

@@ -4,9 +4,12 @@ import contextlib
 import socket
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ._content import Content
 from ._deadline import Deadline
+
+if TYPE_CHECKING:
+    from ._content import Content
 
 
 class SourceFailed(Exception):  # noqa: N818  # it carries an error out of the sender, and is never seen
@@ -48,7 +51,7 @@ class Exchange:
 
     def __init__(
         self,
-        content: Content | None,
+        content: "Content | None",
         deadline: Deadline,
         *,
         connect_s: float,
@@ -114,7 +117,7 @@ class Exchange:
         """Return the body piece by piece; `None` where there is no body."""
         return None if self.content is None else self._blocks(self.content)
 
-    def _blocks(self, content: Content) -> Iterator[bytes | memoryview]:
+    def _blocks(self, content: "Content") -> Iterator[bytes | memoryview]:
         try:
             for block in content.blocks():
                 yield block

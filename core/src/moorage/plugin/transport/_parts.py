@@ -15,7 +15,7 @@ from ...errors import (
     PermissionDeniedError,
     Retry,
 )
-from .._driver import Progress
+from .._progress import Progress
 from ._cancellation import Cancellation
 from ._content import Content, Data, FileContent, HandleContent, content_of
 from ._retry import RetryPolicy

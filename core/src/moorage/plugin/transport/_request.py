@@ -7,18 +7,18 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ...errors import InvalidRequestError
-from .._driver import Progress
+from .._progress import Progress
 from ._address import Address, Origin, SignedUrl
 from ._auth import Credentials
-from ._content import BytesContent, Content, Data, ReportedContent, content_of
 from ._deadline import check_seconds
 from ._headers import check_headers, merged
 from ._options import HttpOptions
 from ._path import path_template
-from ._query import Query, QueryStyle, render_query
 
 if TYPE_CHECKING:
     from ._cancellation import Cancellation
+    from ._content import Content, Data
+    from ._query import Query, QueryStyle
 
 SUCCESS: Container[int] = range(200, 300)
 """What counts as success where a call does not say it more precisely."""
@@ -33,13 +33,13 @@ _METHODS = SAFE_METHODS | _BODY_EXPECTED | {"DELETE"}  # CONNECT and TRACE mean 
 class RequestOptions(TypedDict, total=False):
     """The keywords that every kind of call takes."""
 
-    query: Query
+    query: "Query"
     """Parameters of the query; `QueryStyle` says how values are written."""
 
     json: Any
     """A body: anything that msgspec encodes, `None` among them."""
 
-    data: Data
+    data: "Data"
     """A body: bytes, a path, an open binary file, an iterable of bytes, or a form."""
 
     content_type: str
@@ -100,7 +100,7 @@ class Request:
         *,
         template: str,
         headers: dict[str, str],
-        content: Content | None,
+        content: "Content | None",
         own: bool,
         success: Container[int],
         repeatable: bool,
@@ -153,7 +153,7 @@ class RequestMaker:
         headers: Mapping[str, str],
         user_agent: str,
         options: HttpOptions,
-        query_style: QueryStyle,
+        query_style: "QueryStyle | None",
     ) -> None:
         self._origin: Origin = base.origin
         self._prefix = base.path.rstrip("/")
@@ -176,9 +176,9 @@ class RequestMaker:
         target: str | SignedUrl,
         parameters: Mapping[str, str | int],
         *,
-        query: Query | None = None,
+        query: "Query | None" = None,
         json: Any = UNSET,
-        data: Data | None = None,
+        data: "Data | None" = None,
         content_type: str | None = None,
         headers: Mapping[str, str] | None = None,
         success: Container[int] = SUCCESS,
@@ -202,16 +202,20 @@ class RequestMaker:
             self._check_protected(address.origin)
         else:
             path = path_template(target).render(parameters)
-            search = render_query(query, self._query_style) if query else ""
+            search = self._search(query) if query else ""
             address = Address(self._origin, f"{self._prefix}{path}", search)
             template, own = f"{self._prefix}{target}", True
             fields = self._own_headers()
-        content = self._content(fields, json, data, content_type)
+        content: Content | None = None
+        held = True
+        if json is not UNSET or data is not None:
+            content, held = self._content(fields, json, data, content_type, progress)
+        elif content_type is not None:
+            check_headers({"Content-Type": content_type})
+            fields["Content-Type"] = content_type
         if headers:
             fields = merged(fields, check_headers(headers))
         if content is not None:
-            if progress is not None:
-                content = ReportedContent(content, progress)
             length = content.length
             if length is None:
                 fields["Transfer-Encoding"] = "chunked"
@@ -220,7 +224,6 @@ class RequestMaker:
         elif method in _BODY_EXPECTED:
             fields["Content-Length"] = "0"
         if timeout is UNSET:
-            held = content is None or isinstance(content, BytesContent)
             timeout = self._options.timeout if held else None
         else:
             check_seconds("timeout", timeout)
@@ -246,22 +249,37 @@ class RequestMaker:
         return dict(self._own)
 
     def _content(
-        self, fields: dict[str, str], json: Any, data: Data | None, content_type: str | None
-    ) -> Content | None:
-        """Return the body, and put its type among the headers."""
-        content: Content | None = None
-        if json is not UNSET:
-            if data is not None:
-                raise InvalidRequestError("a request has one body, either json or data")
+        self,
+        fields: dict[str, str],
+        json: Any,
+        data: "Data | None",
+        content_type: str | None,
+        progress: Progress | None,
+    ) -> "tuple[Content, bool]":
+        """Return the body and whether it is in memory, and put its type among the headers."""
+        from ._content import BytesContent, ReportedContent, content_of
+
+        content: Content
+        if data is None:
             content = BytesContent(encoded(json))
             content_type = content_type or "application/json"
-        elif data is not None:
+        elif json is UNSET:
             content = content_of(data)
             content_type = content_type or getattr(content, "content_type", None)
+        else:
+            raise InvalidRequestError("a request has one body, either json or data")
         if content_type is not None:
             check_headers({"Content-Type": content_type})
             fields["Content-Type"] = content_type
-        return content
+        held = isinstance(content, BytesContent)
+        return (content if progress is None else ReportedContent(content, progress)), held
+
+    def _search(self, query: "Query") -> str:
+        from ._query import QueryStyle, render_query
+
+        if self._query_style is None:
+            self._query_style = QueryStyle()
+        return render_query(query, self._query_style)
 
     def _check_protected(self, origin: Origin) -> None:
         if not (origin.encrypted or origin.loopback or self._options.allow_plain_http):

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from typing import Any
 
 
 class _CheapTimeouts:
@@ -23,3 +24,9 @@ class PlainSocket(_CheapTimeouts, socket.socket):
 
 class TlsSocket(_CheapTimeouts, ssl.SSLSocket):
     """A socket with TLS."""
+
+    @classmethod
+    def _create(cls, *options: Any, server_hostname: str | None = None, **more: Any) -> Any:
+        # Given as bytes, it is not encoded again, for which a codec with tables would be loaded.
+        name = None if server_hostname is None else server_hostname.encode("ascii")
+        return super()._create(*options, server_hostname=name, **more)  # type: ignore[misc]  # typeshed leaves it out

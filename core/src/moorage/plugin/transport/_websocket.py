@@ -160,7 +160,7 @@ class WebSocketClient(Closing):
             headers=_check_headers(headers or {}),
             user_agent=user_agent,
             options=options,
-            query_style=query_style or QueryStyle(),
+            query_style=query_style,
         )
         self._lock = threading.Lock()
         self._open: set[WebSocket] = set()
