@@ -57,6 +57,15 @@ class AppRunner:
                 if app.started is not None:
                     self._cloud.deployments.delete(name, missing_ok=True).result(timeout=PATIENCE_S)
 
+    def start(self, name: str) -> None:
+        """Start an app if it was not, and return once it is ready.
+
+        Raises:
+            NotFoundError: Nothing of that name was deployed.
+            OperationFailedError: It does not start.
+        """
+        self._started(name)
+
     def call(
         self,
         name: str,

@@ -1,6 +1,6 @@
 """What is done to deployments, and the statuses that they go through then."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from moorage.plugin import Clock
@@ -9,7 +9,7 @@ from .._pace import Pace
 from .behaviour import Behaviour
 from .errors import ApiError, DuplicateError, MissingError
 from .instance_types import NAMES
-from .pods import Signal, suffix
+from .pods import Pod, Signal, suffix
 from .requests import (
     CreateDeployment,
     CreateDeploymentV1,
@@ -38,6 +38,7 @@ class Deployer:
         self.deployments: dict[tuple[str, str], Deployment] = {}
         self.changed = Signal()
         self.pace = Pace()
+        self.on_stop: Callable[[Deployment, Sequence[Pod]], None] | None = None
         self._fates: dict[str, tuple[str, ...]] = {}
         self._counter = counter
         self._clock = clock
@@ -102,7 +103,7 @@ class Deployer:
         if (cluster_name, name) in self.deployments:
             raise DuplicateError("deployment", name)
         made = Deployment(self._counter, self._clock, name, cluster_name, dev=wanted.dev)
-        self.deployments[cluster_name, name] = made
+        self._add(made)
         self._deploy(made, targets, wanted)
         return made
 
@@ -176,7 +177,7 @@ class Deployer:
             version=1,
             namespace=wanted.kube_namespace,
         )
-        self.deployments[cluster_name, wanted.name] = made
+        self._add(made)
         self._deploy_v1(made, targets, wanted)
         return made
 
@@ -185,6 +186,11 @@ class Deployer:
         self._deploy_v1(deployment, self._targets_v1(wanted), wanted)
 
     # What they have in common ---------------------------------------------------------------------
+
+    def _add(self, deployment: Deployment) -> None:
+        self.deployments[deployment.cluster, deployment.name] = deployment
+        if self.on_stop is not None:
+            deployment.on_stop = self.on_stop
 
     def _deploy(
         self, deployment: Deployment, targets: list[Target], wanted: UpdateDeployment

@@ -65,7 +65,7 @@ class BentoCloudEmulator(Emulator):
 
     def applications(self) -> Sequence[web.Application]:
         """Return the API, the object store, and the endpoints."""
-        self.state = State(self.clock, self.behaviour, self.token, self.origin)
+        self.state = State(self.clock, self.behaviour, self.token, self.origin, self.apps)
         self.state.deployer.pace = self.pace
         return api(self.state), self.state.storage.application(), endpoints(self.state)
 

@@ -4,11 +4,23 @@ from aiohttp import web
 
 from .errors import ApiError, answering_errors
 from .routes_support import STATE, reply, state
+from .runner import Runner
 from .state import State
 from .state_deployments import READY, Deployment
 
-HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
-"""What every service answers."""
+_HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "content-length",
+        "date",
+        "keep-alive",
+        "server",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 
 
 def endpoints(held: State) -> web.Application:
@@ -18,6 +30,7 @@ def endpoints(held: State) -> web.Application:
         client_max_size=1 << 28,
     )
     application[STATE] = held
+    application.on_cleanup.append(_close)
     application.router.add_route("*", "/{slug}{path:(/.*)?}", _call)
     return application
 
@@ -31,13 +44,45 @@ async def _call(request: web.Request) -> web.StreamResponse:
         msg = f"deployment {deployment.name} does not run: it is {deployment.status}"
         raise ApiError(msg, 503)
     path = request.match_info["path"] or "/"
-    if path in HEALTH:
-        return web.Response()
-    assert deployment.revision is not None  # noqa: S101  # it runs
     if path == "/schema.json":
-        return reply((deployment.revision.main.bento.manifest or {}).get("schema") or {})
+        return reply(deployment.schema)
+    if held.runner is not None:
+        return await _run(request, held.runner, deployment, path)
+    if path in _HEALTH:
+        return web.Response()
     msg = "this emulator runs no apps: start it with `run_apps=True` or `--run-apps`"
     raise ApiError(msg, 501)
+
+
+async def _run(
+    request: web.Request, runner: Runner, deployment: Deployment, path: str
+) -> web.Response:
+    """Let what is deployed answer."""
+    if await runner.portable(deployment):  # a native bento answers these itself
+        if path in {"/livez", "/readyz"}:
+            if path == "/readyz":
+                await runner.start(deployment)
+            return web.Response()
+        answered = await state(request).tasks.answer(request, deployment, path)
+        if answered is not None:
+            return answered
+    target = request.raw_path.removeprefix(f"/{deployment.slug}")
+    target = target if target.startswith("/") else f"/{target}"
+    body = await request.read()
+    answer = await runner.call(
+        deployment, request.method, target, list(request.headers.items()), body or None
+    )
+    response = web.Response(status=answer.status, body=answer.content)
+    for name, value in answer.headers:
+        if name.lower() not in _HOP_BY_HOP:
+            response.headers[name] = value
+    return response
+
+
+async def _close(application: web.Application) -> None:
+    runner = application[STATE].runner
+    if runner is not None:
+        await runner.close()
 
 
 def _found(request: web.Request) -> Deployment:

@@ -4,22 +4,30 @@ from collections.abc import Callable
 
 from moorage.plugin import Clock
 
+from .._apps import AppRunner
 from .behaviour import Behaviour
 from .deployer import Deployer
 from .errors import MissingError
 from .faults import Refusal, Script, TailFault
 from .resources import CLUSTERS, Counter, JsonObject
+from .runner import Runner
 from .state_artifacts import Artifact, ArtifactStore, models_of
 from .state_deployments import Deployment
 from .state_secrets import SecretStore, TokenStore
 from .storage import Storage
+from .tasks import Tasks
 
 
 class State:
     """The records of the cloud, for the event loop alone."""
 
     def __init__(
-        self, clock: Clock, behaviour: Behaviour, token: str, origin: Callable[[int], str]
+        self,
+        clock: Clock,
+        behaviour: Behaviour,
+        token: str,
+        origin: Callable[[int], str],
+        apps: AppRunner | None = None,
     ) -> None:
         """Begin with an organization, its clusters, and nothing in them.
 
@@ -28,6 +36,7 @@ class State:
             behaviour: What can be one way or another.
             token: A token that is good from the beginning.
             origin: Gives the URLs of the object store, number 1, and of the endpoints, number 2.
+            apps: Runs what is deployed, if it shall.
         """
         counter = Counter()
         self.clock = clock
@@ -41,6 +50,11 @@ class State:
         self.secrets = SecretStore(counter, clock, behaviour)
         self.tokens = TokenStore(counter, clock, token)
         self.deployer = Deployer(counter, clock, behaviour, self.bentos, self.secrets)
+        self.runner: Runner | None = None
+        if apps is not None:
+            self.runner = Runner(apps, self.storage, self.secrets)
+            self.tasks = Tasks(self.runner, clock)
+            self.deployer.on_stop = self.runner.stop
         self._origin = origin
 
     @staticmethod

@@ -1,6 +1,6 @@
 """Deployments: what was wanted, what it became, and the pods that run it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from moorage.plugin import Clock
@@ -115,11 +115,23 @@ class Deployment(Resource):
         self._counter = counter
         self._scale: dict[str, int] = {}
         self._course: Course[str] = Course(["non-deployed"])
+        self.on_stop: Callable[[Deployment, Sequence[Pod]], None] = _end_logs
 
     @property
     def slug(self) -> str:
         """What its endpoint is reached by; another one if it is made anew."""
         return f"{self.name}-{suffix(self.uid)}"
+
+    @property
+    def run_name(self) -> str:
+        """What its processes go by; another one for each revision."""
+        return f"{self.uid}-{self.revisions}"
+
+    @property
+    def schema(self) -> JsonObject:
+        """What its bento says of its routes."""
+        manifest = {} if self.revision is None else self.revision.main.bento.manifest or {}
+        return manifest.get("schema") or {}
 
     # Its status -----------------------------------------------------------------------------------
 
@@ -135,6 +147,11 @@ class Deployment(Resource):
     def finish(self) -> str:
         """Bring it to the last status that it goes to."""
         return self._course.finish()
+
+    def fail(self) -> None:
+        """Let it have failed; its pods stay to be looked at."""
+        self._course = Course(["failed"])
+        self.touch()
 
     def go(self, states: Sequence[str], pace: Pace) -> None:
         """Let it go through statuses, beginning with the first."""
@@ -159,12 +176,12 @@ class Deployment(Resource):
 
     def replace(self, targets: Sequence[Target]) -> None:
         """Make a new revision, whose pods take the place of those that were there."""
+        self.stop_pods()
         self.revisions += 1
         if self.revision is not None:
             self.revision.status = "inactive"
         self.revision = Revision(self._counter, self._clock, targets)
         self._scale.clear()
-        self.stop_pods()
         self.start_pods()
         self.touch()
 
@@ -199,9 +216,8 @@ class Deployment(Resource):
 
     def stop_pods(self) -> None:
         """End all pods, whose logs end with them."""
-        for pod in self.pods:
-            pod.log.end()
-        self.pods.clear()
+        pods, self.pods = self.pods, []
+        self.on_stop(self, pods)
 
     def scale(self, replicas: int, service: str | None) -> None:
         """Let a service, or every one, have so many pods from now on."""
@@ -268,6 +284,11 @@ class Deployment(Resource):
             for target, shown in zip(revision.targets, targets, strict=True):
                 shown["canary_rules"] = target.rules
         return {**revision.head(), "creator": USER, "status": revision.status, "targets": targets}
+
+
+def _end_logs(_deployment: Deployment, pods: Sequence[Pod]) -> None:
+    for pod in pods:
+        pod.log.end()
 
 
 _TARGET = "yatai.ai/bento-deployment-target-name"

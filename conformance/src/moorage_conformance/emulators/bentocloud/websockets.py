@@ -18,6 +18,9 @@ from .routes_support import state
 from .state import State
 from .state_deployments import Deployment
 
+_LOOK_S = 0.05
+"""How long a real process may have written something before it is seen."""
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -188,19 +191,23 @@ async def _tail(request: web.Request) -> web.StreamResponse:
     """Give what a pod writes, from its newest lines on."""
     held = state(request)
     name = query(request, "pod_name") or ""
-    pod = _pod(held, request.match_info["cluster"], query(request, "namespace"), name)
+    found = _pod(held, request.match_info["cluster"], query(request, "namespace"), name)
     async with _Socket(request) as socket:
         wanted = await socket.wanted()
         if wanted is None:
             return socket.response
-        if pod is None:
+        if found is None:
             await socket.send("error", f'pods "{name}" not found')
-        elif wanted.container_name != pod.container:
+            return socket.response
+        deployment, pod = found
+        if wanted.container_name != pod.container:
             text = f"container {wanted.container_name} is not valid for pod {name}"
             await socket.send("error", text)
         else:
+            if held.runner is not None:
+                await held.runner.read(deployment)
             stamped = query(request, "timestamps") == "true"
-            await _Stream(held, socket, pod, wanted, stamped=stamped).run()
+            await _Stream(held, socket, deployment, pod, wanted, stamped=stamped).run()
     return socket.response
 
 
@@ -208,10 +215,18 @@ class _Stream:
     """One client that reads one log."""
 
     def __init__(
-        self, held: State, socket: _Socket, pod: Pod, wanted: _Tail, *, stamped: bool
+        self,
+        held: State,
+        socket: _Socket,
+        deployment: Deployment,
+        pod: Pod,
+        wanted: _Tail,
+        *,
+        stamped: bool,
     ) -> None:
         self._held = held
         self._socket = socket
+        self._deployment = deployment
         self._log = pod.log
         self._wanted = wanted
         self._stamped = stamped
@@ -234,8 +249,18 @@ class _Stream:
             elif self._log.ended or not self._wanted.follow:
                 await self._socket.send("success", "EOF")
                 return
-            elif not await self._socket.wait(changed, self._held.behaviour.heartbeat_s):
+            elif not await self._wait(changed):
                 await self._socket.send("heartbeat", "")
+
+    async def _wait(self, changed: asyncio.Event) -> bool:
+        """Wait for more; return false if nothing came until it is time for a heartbeat."""
+        left, runner = self._held.behaviour.heartbeat_s, self._held.runner
+        while runner is not None and left > _LOOK_S:  # nobody tells what a process has written
+            if await self._socket.wait(changed, _LOOK_S):
+                return True
+            await runner.read(self._deployment)
+            left -= _LOOK_S
+        return await self._socket.wait(changed, left)
 
     def _limit(self) -> int:
         limit = self._held.behaviour.lines_per_message
@@ -271,15 +296,12 @@ class _Stream:
             await self._socket.send("success", "EOF")
 
 
-def _pod(held: State, cluster: str, namespace: str | None, name: str) -> Pod | None:
+def _pod(
+    held: State, cluster: str, namespace: str | None, name: str
+) -> tuple[Deployment, Pod] | None:
     for deployment in held.deployer.deployments.values():
         if deployment.cluster == cluster and deployment.namespace == namespace:
-            for pod in _pods(deployment):
+            for pod, _shown in deployment.shown_pods():
                 if pod.name == name:
-                    return pod
+                    return deployment, pod
     return None
-
-
-def _pods(deployment: Deployment) -> Iterator[Pod]:
-    for pod, _shown in deployment.shown_pods():
-        yield pod
