@@ -430,33 +430,45 @@ def test_durable(
     assert seen == [(False, False), (True, True)]
 
 
-def test_flushed_on_the_way(
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system cannot be asked to")
+def test_handed_over_on_the_way(
     server: Any, client: HttpClient, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What goes to the disk while more arrives is the same file in the end, also begun anew."""
-    monkeypatch.setattr(_download, "_FLUSH_BYTES", 1)
+    asked: list[tuple[int, int]] = []
+    advise = os.posix_fadvise
+
+    def watched(descriptor: int, start: int, size: int, advice: int) -> None:
+        asked.append((start, size))
+        advise(descriptor, start, size, advice)
+
+    monkeypatch.setattr(_download, "_HANDED_OVER_BYTES", 1)
+    monkeypatch.setattr(os, "posix_fadvise", watched)
     server.always(Origin(server, ranges=False, cuts=CUTS[:1]))
     client.download("/", target, digest=DIGEST)
 
     assert target.read_bytes() == CONTENT
-    assert not [thread for thread in threading.enumerate() if thread.name == "moorage-flush"]
+    again = [number for number, (start, _) in enumerate(asked) if start == 0][-1]
+    assert again > 0
+    for run in (asked[:again], asked[again:]):
+        assert [start for start, _ in run[1:]] == [start + size for start, size in run[:-1]]
+    assert sum(asked[-1]) == len(CONTENT)
 
 
-def test_failed_flush(
+def test_failed_disk(
     server: Any, client: HttpClient, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fails on the way is not forgotten at the end, where the system is silent."""
+    """A disk that turns out to be full only when it is written to is an error like any other."""
 
     def fail(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(_download, "_FLUSH_BYTES", 1)
-    monkeypatch.setattr(os, "fdatasync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     server.always(Origin(server, cuts=()))
     with pytest.raises(QuotaError, match="no room"):
         client.download("/", target)
 
-    assert not target.exists()
+    assert list(target.parent.iterdir()) == []
 
 
 def test_mode(server: Any, client: HttpClient, target: Path) -> None:
