@@ -61,8 +61,17 @@ class Terminal:
         os.write(self._ours, text.encode())
 
     def interrupt(self) -> None:
-        """Do what a terminal does when somebody types Control-C."""
-        self._process.send_signal(signal.SIGINT)
+        """Do what a terminal does when somebody types Control-C, until the program ends.
+
+        A signal that comes between a question and the wait for its answer is one that Python
+        looks at only when the answer comes, or another signal.
+        """
+        while self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(timeout=3)
+            except subprocess.TimeoutExpired:
+                continue
 
     def end(self) -> int:
         """Return the exit code once the program has ended."""
