@@ -2,7 +2,9 @@
 
 python _servers.py small                  answers any GET with one small JSON object
 python _servers.py bulk [CERT KEY]        GET /N sends N bytes; any other method swallows a body
-python _servers.py listing                GET /N sends N deployments as JSON
+python _servers.py pages COUNT SIZE SECONDS
+                                          GET /pages/N sends a page that took so long, GET /count
+                                          how many were asked for
 """
 
 import asyncio
@@ -114,6 +116,44 @@ async def _serve_small(context: ssl.SSLContext | None) -> None:
     await server.serve_forever()
 
 
+class _Pages(asyncio.Protocol):
+    """Answers with pages, each after a while."""
+
+    asked = 0
+
+    def __init__(self, count: int, size: int, seconds: float) -> None:
+        self._count, self._size, self._seconds = count, size, seconds
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        target = data.split(b" ", 2)[1].decode()
+        if target == "/count":
+            self._send(b"%d" % _Pages.asked)
+            return
+        _Pages.asked += 1
+        number = int(target.rpartition("/")[2])
+        items = [
+            {"id": f"d-{item}", "name": f"name-{item}", "status": "running"}
+            for item in range(number * self._size, (number + 1) * self._size)
+        ]
+        following = str(number + 1) if number + 1 < self._count else None
+        body = json.dumps({"items": items, "next": following}).encode()
+        asyncio.get_running_loop().call_later(self._seconds, self._send, body)
+
+    def _send(self, body: bytes) -> None:
+        length = b"Content-Length: %d\r\n\r\n" % len(body)
+        self.transport.write(b"HTTP/1.1 200 OK\r\n" + HEADERS + length + body)
+
+
+async def _serve_pages(count: int, size: int, seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Pages(count, size, seconds), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
 def _serve_bulk(context: ssl.SSLContext | None) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=100)
     print(listener.getsockname()[1], flush=True)
@@ -162,6 +202,8 @@ def _bulk(connection: socket.socket, context: ssl.SSLContext | None) -> None:
 
 if __name__ == "__main__":
     tls = None
+    if sys.argv[1] == "pages":
+        asyncio.run(_serve_pages(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])))
     if len(sys.argv) > 2:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(sys.argv[2], sys.argv[3])

@@ -1,5 +1,7 @@
 """Listings that fetch as they are read."""
 
+import contextvars
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 
 from moorage import Listing, errors
 from moorage.plugin import Page
+
+PATIENCE_S = 20.0
 
 
 def listing(
@@ -31,17 +35,130 @@ def chain(*pages: tuple[int, ...], end: str | None = None) -> dict[str | None, P
     return made
 
 
-def test_nothing_is_fetched_before_it_is_needed() -> None:
-    """A listing asks for a page when its first item is needed, and for none before."""
-    asked: list[str | None] = []
-    items = iter(listing(chain((1, 2), (3,)), asked))
+class Watched:
+    """Pages that tell how many of them were asked for, and that may be held back."""
 
-    assert asked == []
+    def __init__(self, *pages: tuple[int, ...]) -> None:
+        self.pages = chain(*pages)
+        self.asked: list[str | None] = []
+        self.changed = threading.Condition()
+        self.held = threading.Event()
+        self.held.set()
+        self.error: Exception | None = None
+
+    def fetch(self, token: str | None) -> Page[int]:
+        with self.changed:
+            self.asked.append(token)
+            self.changed.notify_all()
+        assert self.held.wait(PATIENCE_S)
+        if self.error is not None and token:
+            raise self.error
+        return self.pages[token]
+
+    def wait_for(self, count: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.asked) >= count, PATIENCE_S)
+
+    def listing(self) -> Listing[int]:
+        return Listing(self.fetch, key=lambda item: item)
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "moorage-page"]
+
+
+def test_nothing_is_fetched_before_it_is_needed() -> None:
+    """A listing asks for nothing before its first item is wanted, and for that for one page."""
+    watched = Watched((1, 2), (3,))
+    items = iter(watched.listing())
+
+    assert watched.asked == []
     assert next(items) == 1
-    assert next(items) == 2
-    assert asked == [None]
+    assert threads() == []
+    assert watched.asked == [None]
+
+
+def test_next_page_is_fetched_ahead() -> None:
+    """Whoever reads on gets the next page fetched meanwhile, and no further one."""
+    watched = Watched((1, 2), (3, 4), (5, 6), (7,))
+    items = iter(watched.listing())
+    watched.held.set()
+    assert [next(items), next(items)] == [1, 2]
+    watched.wait_for(2)  # although nobody has asked for an item of it
+    for thread in threads():
+        thread.join(PATIENCE_S)
+    assert watched.asked == [None, "1"]
+
     assert next(items) == 3
-    assert asked == [None, "1"]
+    watched.wait_for(3)
+    for thread in threads():
+        thread.join(PATIENCE_S)
+    assert watched.asked == [None, "1", "2"]
+    assert list(items) == [4, 5, 6, 7]
+    assert watched.asked == [None, "1", "2", "3"]
+    assert threads() == []
+
+
+def test_pages_are_fetched_ahead() -> None:
+    """Whoever reads page by page gets the third one while the second is read."""
+    watched = Watched((1,), (2,), (3,), (4,))
+    pages = watched.listing().pages()
+    assert next(pages) == (1,)
+    assert threads() == []
+    assert watched.asked == [None]
+
+    assert next(pages) == (2,)
+    watched.wait_for(3)
+    assert [*pages] == [(3,), (4,)]
+    assert watched.asked == [None, "1", "2", "3"]
+
+
+def test_stopped_iteration_waits_for_nobody() -> None:
+    """An iteration that stops does not wait for the page that is on its way."""
+    watched = Watched((1, 2), (3,))
+    items = iter(watched.listing())
+    assert [next(items), next(items)] == [1, 2]
+    watched.wait_for(2)
+    other = iter(watched.listing())
+    assert next(other) == 1
+    watched.held.clear()
+    assert next(other) == 2
+    watched.wait_for(4)
+    other.close()  # type: ignore[attr-defined]  # a generator
+
+    (thread,) = threads()
+    assert thread.daemon
+    watched.held.set()
+    thread.join(PATIENCE_S)
+    assert watched.asked == [None, "1", None, "1"]
+
+
+def test_error_ahead_comes_in_its_turn() -> None:
+    """A page that cannot be fetched is an error when its first item is wanted, not before."""
+    watched = Watched((1, 2, 3), (4,))
+    watched.error = errors.UnavailableError("lost")
+    items = iter(watched.listing())
+
+    assert [next(items), next(items)] == [1, 2]
+    watched.wait_for(2)
+    assert next(items) == 3
+    with pytest.raises(errors.UnavailableError, match="lost"):
+        next(items)
+
+
+def test_context_goes_along() -> None:
+    """What a program has bound to its context is there when a page is fetched ahead."""
+    name = contextvars.ContextVar("name", default="none")
+    seen: list[str] = []
+    pages = chain((1, 2), (3, 4), (5,))
+
+    def fetch(token: str | None) -> Page[int]:
+        seen.append(name.get())
+        return pages[token]
+
+    name.set("mine")
+    assert list(Listing(fetch, key=lambda item: item)) == [1, 2, 3, 4, 5]
+    assert seen == ["mine"] * 3
 
 
 def test_empty_pages_do_not_end_it() -> None:
