@@ -7,7 +7,7 @@ import moorage
 import pytest
 from moorage.errors import (
     AuthenticationError,
-    ConfigError,
+    InvalidRequestError,
     MoorageError,
     NotFoundError,
     Retry,
@@ -96,7 +96,7 @@ def test_wrong_token(connect: Connect) -> None:
 
 def test_unknown_setting() -> None:
     """A keyword that is no setting is refused by name."""
-    with pytest.raises(ConfigError, match="projct"):
+    with pytest.raises(InvalidRequestError, match="did you mean 'project'"):
         Client(token="token-0123456789", projct="x")
 
 

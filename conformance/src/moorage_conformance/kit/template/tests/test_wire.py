@@ -75,7 +75,7 @@ def test_every_code_is_mapped() -> None:
     source = "".join(path.read_text() for path in directory.glob("*.py"))
     codes = set(re.findall(r'ApiError\(\s*\d+,\s*"(\w+)"', source))
 
-    assert codes - set(CODES) == {"method", "precondition", "unauthenticated"}
+    assert codes - set(CODES) == {"method", "no_route", "precondition", "unauthenticated"}
 
 
 def test_codes_win_over_statuses() -> None:

@@ -10,16 +10,15 @@ the portable layer looks what became of it.
 
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from moorage.errors import ConfigError
 from moorage.plugin import (
     CallRequest,
+    Closing,
     OpenContext,
     Progress,
     Reply,
-    SecretValue,
+    settings_from,
 )
 from moorage.plugin.transport import (
     HeaderAuth,
@@ -54,7 +53,7 @@ _ALONE = "moorage-nimbus"
 _CONTENT = "/projects/{project}/artifacts/{name}/versions/{version}/content"
 
 
-class Client:
+class Client(Closing):
     """A connection to one project; for any number of threads.
 
     Args:
@@ -62,11 +61,15 @@ class Client:
         settings: The keys of a profile: `token`, `endpoint`, `project` and those about HTTP.
 
     Raises:
-        ConfigError: One of them is missing or cannot be used.
+        InvalidRequestError: One of them is missing or cannot be used.
     """
 
     def __init__(self, context: OpenContext | None = None, /, **settings: Any) -> None:
-        known = _checked(settings)
+        known = settings_from(
+            Settings,
+            settings,
+            provider="nimbus",
+        )
         self.project = known.project
         self.endpoint = known.endpoint.rstrip("/")
         self._at = {"project": known.project}
@@ -379,26 +382,5 @@ class Client:
         """Release every connection; a second time does nothing."""
         self._http.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<Client of {self.project!r} on {self.endpoint}>"
-
-
-def _checked(settings: dict[str, Any]) -> Settings:
-    token = settings.get("token")
-    if isinstance(token, str):
-        settings = {**settings, "token": SecretValue(token)}
-    try:
-        return Settings(**settings)
-    except TypeError as exc:
-        raise ConfigError(str(exc), hint="the settings of a profile are the keywords") from exc

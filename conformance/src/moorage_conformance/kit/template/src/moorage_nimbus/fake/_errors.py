@@ -22,6 +22,14 @@ def not_found(what: str) -> ApiError:
     return ApiError(404, "not_found", f"there is no {what}")
 
 
+def no_route(path: str) -> ApiError:
+    """Return the refusal for a path that is no part of the API.
+
+    It is not the 404 of what is not there, so that a mistake in the client does not look like one.
+    """
+    return ApiError(400, "no_route", f"the API has no path {path}")
+
+
 def invalid(message: str) -> ApiError:
     """Return the refusal for a request that makes no sense."""
     return ApiError(422, "invalid", message)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ._errors import ApiError, invalid, not_found
+from ._errors import ApiError, invalid, no_route
 from ._logs import Log
 from ._project import Project
 
@@ -68,7 +68,7 @@ def answer(project: Project, method: str, path: str, request: Request) -> Any:
         methods.add(wanted)
     if methods:
         raise ApiError(405, "method", f"{path} takes {', '.join(sorted(methods))}")
-    raise not_found(f"path {path}")
+    raise no_route(path)
 
 
 # What bodies hold; a field that is not here is refused, as the real API does.

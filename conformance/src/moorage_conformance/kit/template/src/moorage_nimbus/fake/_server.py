@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote
 
-from ._errors import ApiError, not_found
+from ._errors import ApiError, no_route
 from ._programs import Answer, CrashedError, RetiredError
 from ._project import Project
 from ._routes import Content, Request, Stream, answer
@@ -125,7 +125,7 @@ class _Exchange(BaseHTTPRequestHandler):
             raise ApiError(401, "unauthenticated", "the token is missing or wrong")
         found = _API.fullmatch(path)
         if found is None:
-            raise not_found(f"path {path}")
+            raise no_route(path)
         request = Request(
             query=dict(parse_qsl(self.path.partition("?")[2], keep_blank_values=True)),
             headers={name.lower(): value for name, value in self.headers.items()},
