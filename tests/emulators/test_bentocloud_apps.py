@@ -3,51 +3,20 @@
 from __future__ import annotations
 
 import base64
-import io
-import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
+from bento_pack import manifest, pack
 from bentocloud_wire import Wire
 
 from moorage_conformance._probe import write_probe
 from moorage_conformance.emulators.bentocloud import BentoCloudEmulator
 
 pytestmark = pytest.mark.slow
-
-JOBS = ("echo", "environment", "fail", "nap", "say")
-
-
-def pack(app: Path) -> bytes:
-    """Return a bento with a portable app in it, as an archive."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        tar.add(app.parent, ".", recursive=False)
-        tar.add(app, "./src")
-        about = b"service: x:y\nname: probe\nversion: v1\n"
-        info = tarfile.TarInfo("./bento.yaml")
-        info.size = len(about)
-        tar.addfile(info, io.BytesIO(about))
-    return archive.getvalue()
-
-
-def manifest(**changes: Any) -> dict[str, Any]:
-    inputs = {"type": "object", "properties": {"input": {"title": "Input"}}}
-    return {
-        "entry_service": "probe",
-        "services": [{"name": "probe"}],
-        "schema": {
-            "name": "probe",
-            "type": "service",
-            "routes": [
-                {"name": job, "route": f"/{job}", "is_task": True, "input": inputs} for job in JOBS
-            ],
-        },
-        **changes,
-    }
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +166,13 @@ def test_replacement_and_end(wire: Wire) -> None:
     wire.ask("PUT", "/api/v2/deployments/changing", {"bento": "probe:v2"})
     second = wire.bare("GET", f"{url}/edition").json()
     wire.ask("POST", "/api/v2/deployments/changing/terminate")
+    ended = wire.bare("GET", f"{url}/edition").status
+    wire.ask("DELETE", "/api/v2/deployments/changing")
 
     assert (first, second) == ({"edition": "1"}, {"edition": "2"})
-    assert wire.bare("GET", f"{url}/edition").status == 503
+    assert ended == 503
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        wire.bare("GET", f"{url}/edition")
 
 
 def test_what_cannot_run(wire: Wire, packs: tuple[bytes, bytes], tmp_path: Path) -> None:

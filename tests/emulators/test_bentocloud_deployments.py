@@ -12,7 +12,7 @@ import pytest
 from bentocloud_wire import Wire
 
 from moorage_conformance.emulators import Pace
-from moorage_conformance.emulators.bentocloud import BentoCloudEmulator
+from moorage_conformance.emulators.bentocloud import BentoCloudEmulator, Refusal
 
 ALL = "/api/v2/deployments"
 ONE = f"{ALL}/web"
@@ -335,6 +335,16 @@ def test_endpoint(wire: Wire) -> None:
     assert unable.status == 501
     assert wire.bare("GET", f"{url}/readyz").status == 503
     assert wire.bare("GET", f"{url}-other/readyz").status == 404
+
+
+def test_endpoint_fails_on_request(wire: Wire) -> None:
+    """A test can let an endpoint answer with an error."""
+    url = wire.deploy()["urls"][0]
+    wire.emulator.fail(Refusal(endpoint=True, status=502, text="no pod"))
+    failed = wire.bare("GET", f"{url}/readyz")
+
+    assert (failed.status, failed.json()) == (502, {"error": "no pod"})
+    assert wire.bare("GET", f"{url}/readyz").status == 200
 
 
 def test_protected_endpoint(wire: Wire) -> None:

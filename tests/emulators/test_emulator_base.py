@@ -55,6 +55,21 @@ class TwoOrigins(Emulator):
     def settings(self) -> Mapping[str, Any]:
         return {"endpoint": self.url}
 
+    def open_third(self) -> str:
+        third = web.Application()
+        third.router.add_get("/hello", self._hello)
+        opened = self.call(lambda: asyncio.ensure_future(self.open_origin(third)))
+        return self._done(opened)
+
+    def close_third(self, url: str) -> None:
+        self._done(self.call(lambda: asyncio.ensure_future(self.close_origin(url))))
+
+    def _done(self, task: asyncio.Task[Any]) -> Any:
+        ended = threading.Event()
+        self.call(lambda: task.add_done_callback(lambda _: ended.set()))
+        assert ended.wait(10)
+        return task.result()
+
     async def _add(self, _request: web.Request) -> web.Response:
         self.count += 1
         return web.json_response(self.count)
@@ -153,6 +168,19 @@ def test_requests_are_remembered(emulator: TwoOrigins) -> None:
     assert requests[0].headers["x-word"] == "said"
     assert requests[2].host == emulator.origin(1).removeprefix("http://")
     assert not emulator.requests
+
+
+def test_more_origins(emulator: TwoOrigins) -> None:
+    """More origins can be opened while it runs, and closed again; their requests are seen too."""
+    url = emulator.open_third()
+    answered = ask(url, "GET", "/hello")
+    emulator.close_third(url)
+
+    assert answered == (200, b"hello")
+    assert [(r.target, r.site) for r in emulator.requests] == [("/hello", 2)]
+    with pytest.raises(ConnectionError):
+        ask(url, "GET", "/hello")
+    assert ask(emulator.origin(1), "GET", "/hello")[0] == 200
 
 
 def test_waiting_ends(emulator: TwoOrigins) -> None:

@@ -109,6 +109,19 @@ class Emulator(abc.ABC):
             raise RuntimeError(msg)
         return self._thread.call(function)
 
+    async def open_origin(self, application: web.Application) -> str:
+        """Listen at one more origin and return its URL; for what runs in the server's thread."""
+        site = _Site(application, 0, len(self._sites), self._received)
+        await site.open()
+        self._sites.append(site)
+        return self.origin(len(self._sites) - 1)
+
+    async def close_origin(self, url: str) -> None:
+        """Listen no more at an origin that was opened so."""
+        for number, site in enumerate(self._sites):
+            if self.origin(number) == url:
+                await site.close()  # it keeps its place, so that the others keep theirs
+
     def start(self) -> None:
         """Begin, and return once it listens.
 

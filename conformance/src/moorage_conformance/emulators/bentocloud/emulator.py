@@ -65,9 +65,13 @@ class BentoCloudEmulator(Emulator):
 
     def applications(self) -> Sequence[web.Application]:
         """Return the API, the object store, and the endpoints."""
-        self.state = State(self.clock, self.behaviour, self.token, self.origin, self.apps)
+        self.state = State(
+            self.clock, self.behaviour, self.token, self.origin, self.apps, _OwnOrigins(self)
+        )
         self.state.deployer.pace = self.pace
-        return api(self.state), self.state.storage.application(), endpoints(self.state)
+        shared = endpoints(self.state)
+        shared.on_cleanup.append(self._close_runner)
+        return api(self.state), self.state.storage.application(), shared
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -148,6 +152,8 @@ class BentoCloudEmulator(Emulator):
         def add() -> None:
             for fault in faults:
                 match fault:
+                    case Refusal(endpoint=True):
+                        self.state.endpoint_refusals.add(fault)
                     case Refusal():
                         self.state.refusals.add(fault)
                     case StorageFault():
@@ -160,6 +166,10 @@ class BentoCloudEmulator(Emulator):
     def drop_tail(self, after_lines: int, *, times: int = 1) -> None:
         """Let the connections of the next log streams break after so many lines."""
         self.fail(TailFault(after_lines=after_lines, times=times))
+
+    async def _close_runner(self, _application: web.Application) -> None:
+        if self.state.runner is not None:
+            await self.state.runner.close()
 
     def _deployment(self, name: str) -> Deployment:
         for cluster in CLUSTERS:
@@ -187,3 +197,17 @@ class BentoCloudEmulator(Emulator):
         if replica is not None:
             found = found[replica : replica + 1]
         return [pod.log for pod in found]
+
+
+class _OwnOrigins:
+    """Origins for single deployments, beside the three of the emulator."""
+
+    def __init__(self, emulator: BentoCloudEmulator) -> None:
+        self._emulator = emulator
+
+    async def open(self, deployment: Deployment) -> str:
+        application = endpoints(self._emulator.state, deployment)
+        return await self._emulator.open_origin(application)
+
+    async def close(self, url: str) -> None:
+        await self._emulator.close_origin(url)

@@ -1,4 +1,9 @@
-"""The endpoints of deployments, on an origin of their own."""
+"""The endpoints of deployments.
+
+Those that really run have an origin each, as they have at the cloud, since clients may call what
+is at its root. The others share one and are told apart by the first part of the path: there can
+be very many of them.
+"""
 
 from aiohttp import web
 
@@ -23,31 +28,45 @@ _HOP_BY_HOP = frozenset(
 )
 
 
-def endpoints(held: State) -> web.Application:
-    """Return the application."""
+DEPLOYMENT: web.AppKey[Deployment] = web.AppKey("deployment", Deployment)
+
+
+def endpoints(held: State, deployment: Deployment | None = None) -> web.Application:
+    """Return the application for one deployment, or for all by default."""
     application = web.Application(
         middlewares=[answering_errors(held.behaviour, held.endpoint_refusals)],
         client_max_size=1 << 28,
     )
     application[STATE] = held
-    application.on_cleanup.append(_close)
-    application.router.add_route("*", "/{slug}{path:(/.*)?}", _call)
+    if deployment is None:
+        application.router.add_route("*", "/{slug}{path:(/.*)?}", _call_one_of_all)
+    else:
+        application[DEPLOYMENT] = deployment
+        application.router.add_route("*", "/{path:.*}", _call_own)
     return application
 
 
-async def _call(request: web.Request) -> web.StreamResponse:
+async def _call_one_of_all(request: web.Request) -> web.StreamResponse:
+    slug = request.match_info["slug"]
+    return await _call(request, _found(request, slug), request.raw_path.removeprefix(f"/{slug}"))
+
+
+async def _call_own(request: web.Request) -> web.StreamResponse:
+    return await _call(request, request.app[DEPLOYMENT], request.raw_path)
+
+
+async def _call(request: web.Request, deployment: Deployment, target: str) -> web.StreamResponse:
     held = state(request)
-    deployment = _found(request)
     _check_token(request, deployment)
     held.deployer.wake(deployment)
     if deployment.status != READY:
         msg = f"deployment {deployment.name} does not run: it is {deployment.status}"
         raise ApiError(msg, 503)
-    path = request.match_info["path"] or "/"
+    path = target.partition("?")[0] or "/"
     if path == "/schema.json":
         return reply(deployment.schema)
     if held.runner is not None:
-        return await _run(request, held.runner, deployment, path)
+        return await _run(request, held.runner, deployment, target or "/")
     if path in _HEALTH:
         return web.Response()
     msg = "this emulator runs no apps: start it with `run_apps=True` or `--run-apps`"
@@ -55,9 +74,10 @@ async def _call(request: web.Request) -> web.StreamResponse:
 
 
 async def _run(
-    request: web.Request, runner: Runner, deployment: Deployment, path: str
+    request: web.Request, runner: Runner, deployment: Deployment, target: str
 ) -> web.Response:
     """Let what is deployed answer."""
+    path = target.partition("?")[0]
     if await runner.portable(deployment):  # a native bento answers these itself
         if path in {"/livez", "/readyz"}:
             if path == "/readyz":
@@ -66,8 +86,6 @@ async def _run(
         answered = await state(request).tasks.answer(request, deployment, path)
         if answered is not None:
             return answered
-    target = request.raw_path.removeprefix(f"/{deployment.slug}")
-    target = target if target.startswith("/") else f"/{target}"
     body = await request.read()
     answer = await runner.call(
         deployment, request.method, target, list(request.headers.items()), body or None
@@ -79,15 +97,9 @@ async def _run(
     return response
 
 
-async def _close(application: web.Application) -> None:
-    runner = application[STATE].runner
-    if runner is not None:
-        await runner.close()
-
-
-def _found(request: web.Request) -> Deployment:
+def _found(request: web.Request, slug: str) -> Deployment:
     for deployment in state(request).deployer.deployments.values():
-        if deployment.slug == request.match_info["slug"]:
+        if deployment.slug == slug:
             return deployment
     raise ApiError("there is no such endpoint", 404)
 

@@ -7,7 +7,7 @@ import msgspec
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """The API answers with an error and does nothing."""
+    """The API, or an endpoint, answers with an error and does nothing."""
 
     method: str | None = None
     """Only requests with this method; `None` for any."""
@@ -23,6 +23,9 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
     trace: bool = False
     """Whether the answer carries a trace id, as those of failed gateways do."""
+
+    endpoint: bool = False
+    """Whether it is about the endpoints of deployments instead of the API."""
 
     times: int = 1
     """How many requests it meets."""

@@ -1,6 +1,6 @@
 """The sizes of machines that services run on."""
 
-from .resources import JsonObject
+from .resources import JsonObject, fixed_head
 
 
 def _instance_type(
@@ -8,6 +8,7 @@ def _instance_type(
 ) -> JsonObject:
     amounts: JsonObject = {"cpu": cpu, "memory": memory, "gpu": "1" if gpu else None, "custom": {}}
     return {
+        **fixed_head("resource_instance", name),
         "display_name": name,
         "description": f"{cpu} CPU, {memory} memory" + (f", 1 {gpu[0]}" if gpu else ""),
         "config": {

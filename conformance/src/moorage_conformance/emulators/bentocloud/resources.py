@@ -111,7 +111,8 @@ class Resource:
         return next((each["value"] for each in self.labels if each["key"] == key), None)
 
 
-def _head(kind: str, name: str) -> JsonObject:
+def fixed_head(kind: str, name: str) -> JsonObject:
+    """Return what all records have, for one that was there from the beginning."""
     return {
         "uid": f"{kind}-{name}",
         "created_at": moment(EPOCH),
@@ -124,14 +125,14 @@ def _head(kind: str, name: str) -> JsonObject:
 
 
 USER: JsonObject = {
-    **_head("user", "ada"),
+    **fixed_head("user", "ada"),
     "email": "ada@example.com",
     "first_name": "Ada",
     "last_name": "Lovelace",
 }
 """Whom every token of the emulator stands for."""
 
-ORGANIZATION: JsonObject = {**_head("organization", "acme"), "description": "Acme"}
+ORGANIZATION: JsonObject = {**fixed_head("organization", "acme"), "description": "Acme"}
 """The organization of that user."""
 
 NAMESPACE = "acme"
@@ -144,7 +145,7 @@ CLUSTERS = ("default-cluster", "gpu-cluster")
 def cluster(name: str) -> JsonObject:
     """Return a cluster as it stands in other records."""
     return {
-        **_head("cluster", name),
+        **fixed_head("cluster", name),
         "description": "",
         "organization_name": ORGANIZATION["name"],
         "creator": USER,

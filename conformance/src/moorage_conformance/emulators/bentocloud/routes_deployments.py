@@ -52,6 +52,7 @@ async def _create(request: web.Request) -> web.Response:
     raw = msgspec.json.decode(await request.read())
     wanted = msgspec.convert(raw, CreateDeployment)
     made = held.deployer.create(wanted, raw, held.cluster(query(request, "cluster")))
+    await held.open_endpoint(made)
     return reply(made.view(urls=held.urls(made)))
 
 
@@ -82,6 +83,7 @@ async def _terminate(request: web.Request) -> web.Response:
 async def _delete(request: web.Request) -> web.Response:
     found = _found(request)
     state(request).deployer.delete(found)
+    await state(request).close_endpoint(found)
     return reply(found.view(urls=[]))
 
 

@@ -39,6 +39,7 @@ async def _create(request: web.Request) -> web.Response:
     held = state(request)
     cluster = held.cluster(request.match_info["cluster"])
     made = held.deployer.create_v1(await body(request, CreateDeploymentV1), cluster)
+    await held.open_endpoint(made)
     return _shown(request, made)
 
 
@@ -62,6 +63,7 @@ async def _terminate(request: web.Request) -> web.Response:
 async def _delete(request: web.Request) -> web.Response:
     found = _found(request)
     state(request).deployer.delete(found)
+    await state(request).close_endpoint(found)
     return _shown(request, found)
 
 

@@ -1,6 +1,7 @@
 """All that one emulator holds."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from moorage.plugin import Clock
 
@@ -18,6 +19,16 @@ from .storage import Storage
 from .tasks import Tasks
 
 
+class OwnOrigins(Protocol):
+    """What listens where one deployment is called."""
+
+    async def open(self, deployment: Deployment, /) -> str:
+        """Listen, and return the URL."""
+
+    async def close(self, url: str, /) -> None:
+        """Listen no more."""
+
+
 class State:
     """The records of the cloud, for the event loop alone."""
 
@@ -28,6 +39,7 @@ class State:
         token: str,
         origin: Callable[[int], str],
         apps: AppRunner | None = None,
+        own: OwnOrigins | None = None,
     ) -> None:
         """Begin with an organization, its clusters, and nothing in them.
 
@@ -37,6 +49,7 @@ class State:
             token: A token that is good from the beginning.
             origin: Gives the URLs of the object store, number 1, and of the endpoints, number 2.
             apps: Runs what is deployed, if it shall.
+            own: Gives each deployment that really runs an origin.
         """
         counter = Counter()
         self.clock = clock
@@ -56,6 +69,7 @@ class State:
             self.tasks = Tasks(self.runner, clock)
             self.deployer.on_stop = self.runner.stop
         self._origin = origin
+        self._own = own
 
     @staticmethod
     def cluster(name: str | None) -> str:
@@ -72,7 +86,17 @@ class State:
 
     def urls(self, deployment: Deployment) -> list[str]:
         """Return where a deployment is called."""
-        return [f"{self._origin(2)}/{deployment.slug}"]
+        return [deployment.url or f"{self._origin(2)}/{deployment.slug}"]
+
+    async def open_endpoint(self, deployment: Deployment) -> None:
+        """Let a new deployment be called."""
+        if self.runner is not None and self._own is not None:
+            deployment.url = await self._own.open(deployment)
+
+    async def close_endpoint(self, deployment: Deployment) -> None:
+        """Let a deployment that was deleted be called no more."""
+        if self._own is not None and deployment.url:
+            await self._own.close(deployment.url)
 
     def bento_in_full(self, bento: Artifact) -> JsonObject:
         """Return a bento as JSON with its repository and its models in it."""

@@ -109,6 +109,8 @@ class Deployment(Resource):
         self.revision: Revision | None = None
         self.revisions = 0
         self.routing: JsonObject | None = None
+        self.url = ""
+        """Where it is called, if it has an origin of its own."""
         self.files: dict[str, bytes] = {}
         self.pods: list[Pod] = []
         self.builder: Pod | None = None
