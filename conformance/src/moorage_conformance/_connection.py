@@ -34,6 +34,7 @@ class Recorder:
         self.calm: Callable[[], AbstractContextManager[None]] = nullcontext
         self._lost: Counter[str] = Counter()
         self._pages: dict[str, deque[Callable[[Any], Any]]] = {}
+        self._always: dict[str, Callable[..., Any]] = {}
         self._lock = threading.Lock()
 
     def lose_reply(self, call: str) -> None:
@@ -43,6 +44,15 @@ class Recorder:
     def change_reply(self, call: str, change: Callable[[Any], Any]) -> None:
         """Let the next reply of such a call be changed."""
         self._pages.setdefault(call, deque()).append(change)
+
+    def replace(self, call: str, instead: Callable[..., Any]) -> None:
+        """Let another function answer such calls from now on.
+
+        Args:
+            call: Which calls.
+            instead: Called with the driver's method and then its arguments.
+        """
+        self._always[call] = instead
 
     def wrap(self, call: str, method: Callable[..., Any]) -> Callable[..., Any]:
         """Return the method, watched."""
@@ -54,8 +64,9 @@ class Recorder:
                 if lost:
                     self._lost[call] -= 1
             # A call of an app is made once, whatever happens to it: the caller repeats it, or not.
+            instead = self._always.get(call)
             with self.calm() if call == "deployments.call" else nullcontext():
-                result = method(*args, **kwargs)
+                result = instead(method, *args, **kwargs) if instead else method(*args, **kwargs)
             if lost:
                 raise UnavailableError(
                     f"the reply to {call} was lost on purpose",

@@ -1,6 +1,12 @@
 """The suite of logs."""
 
-from ..suites import DeploymentLogSuite, JobLogSuite, LogLookupSuite
+from ..suites import (
+    DeploymentLogCutSuite,
+    DeploymentLogSuite,
+    JobLogCutSuite,
+    JobLogSuite,
+    LogLookupSuite,
+)
 
 
 class TestLogLookup(LogLookupSuite):
@@ -12,4 +18,12 @@ class TestDeploymentLog(DeploymentLogSuite):
 
 
 class TestJobLog(JobLogSuite):
+    """Run by `--moorage-provider`."""
+
+
+class TestJobLogCut(JobLogCutSuite):
+    """Run by `--moorage-provider`."""
+
+
+class TestDeploymentLogCut(DeploymentLogCutSuite):
     """Run by `--moorage-provider`."""

@@ -9,6 +9,7 @@ from .errors import ErrorSuite
 from .idempotency import IdempotencySuite
 from .jobs import JobLookupSuite, JobSuite
 from .lifecycle import LifecycleSuite
+from .log_cuts import DeploymentLogCutSuite, JobLogCutSuite
 from .logs import DeploymentLogSuite, JobLogSuite, LogLookupSuite
 from .lost_replies import LostReplySuite
 from .operations import OperationSuite
@@ -23,10 +24,12 @@ __all__ = [
     "ArtifactSuite",
     "CapabilitySuite",
     "ConcurrencySuite",
+    "DeploymentLogCutSuite",
     "DeploymentLogSuite",
     "DeploymentSuite",
     "ErrorSuite",
     "IdempotencySuite",
+    "JobLogCutSuite",
     "JobLogSuite",
     "JobLookupSuite",
     "JobSuite",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from _pytest.outcomes import Skipped  # `pytest.skip.Exception`, which has no static type
 
+from moorage.plugin import SecretValue
+
 from .._subject import PATIENCE_S, Subject
 from ..outcomes import Level
 
@@ -170,3 +172,17 @@ def submit(subject: Subject, artifact: "Artifact", entrypoint: str, **options: A
     job = subject.cloud.jobs.submit(artifact, entrypoint, **options)
     subject.run.announce("job", job.id)
     return job
+
+
+def plain_settings(subject: Subject) -> dict[str, Any]:
+    """Return as JSON what another process connects with: provider, profile and settings."""
+    import msgspec
+
+    def plain(value: object) -> object:
+        return value.reveal() if isinstance(value, SecretValue) else str(value)
+
+    return {
+        "provider": None if subject.profile else subject.provider,
+        "profile": subject.profile,
+        "settings": msgspec.to_builtins(dict(subject.settings), enc_hook=plain),
+    }

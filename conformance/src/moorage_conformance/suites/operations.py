@@ -7,14 +7,13 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from moorage.errors import InvalidRequestError, OperationFailedError, TimedOutError
 
 from .._metadata import requires
 from .._subject import PATIENCE_S, Subject
-from ._base import Suite, submit
+from ._base import Suite, plain_settings, submit
 
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud, Deployment
@@ -87,9 +86,7 @@ class OperationSuite(Suite):
         """A token that another process resumes leads to the same result."""
         operation = cloud.deployments.deploy(subject.run.name("deployment"), probe)
         said = {
-            "provider": None if subject.profile else subject.provider,
-            "profile": subject.profile,
-            "settings": msgspec.to_builtins(dict(subject.settings), enc_hook=_plain),
+            **plain_settings(subject),
             "token": operation.token,
             "timeout": PATIENCE_S,
         }
@@ -150,8 +147,3 @@ class OperationSuite(Suite):
 
         assert result is None
         assert made.name not in {d.name for d in cloud.deployments.list()}
-
-
-def _plain(value: object) -> object:
-    reveal = getattr(value, "reveal", None)
-    return reveal() if reveal else str(value)
