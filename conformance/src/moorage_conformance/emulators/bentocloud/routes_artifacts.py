@@ -94,7 +94,7 @@ class _Routes:
         found, held = self._found(request), state(request)
         if self._kind == "bento":
             return reply(held.bento_in_full(found))
-        return reply(found.with_repository())
+        return reply(held.model_in_full(found))
 
     async def _update(self, request: web.Request) -> web.Response:
         found = self._found(request)

@@ -102,3 +102,12 @@ class State:
         """Return a bento as JSON with its repository and its models in it."""
         models = [each.with_repository() for each in models_of(bento, self.models)]
         return {**bento.with_repository(), "models": models}
+
+    def model_in_full(self, model: Artifact) -> JsonObject:
+        """Return a model as JSON with its repository and the bentos that name it in it."""
+        bentos = [
+            bento.with_repository()
+            for bento in self.bentos.newest_first()
+            if model in models_of(bento, self.models)
+        ]
+        return {**model.with_repository(), "bentos": bentos}
