@@ -22,7 +22,7 @@ endif
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo 'Variables: PYTHON=/path/to/python3 (3.11 or newer), ARGS="..." for demo, test and bench,'
+	@echo 'Variables: PYTHON=/path/to/python3 (3.11 or newer), ARGS="..." for demo, test, bench and mutants,'
 	@echo 'PARALLEL= to run the tests one after the other.'
 
 .PHONY: demo
@@ -58,6 +58,10 @@ lock: environment ## Lock the dependencies again after a change of a pyproject.t
 .PHONY: bench
 bench: environment ## Measure what is promised, side by side with plain tools
 	@$(BIN)/python benchmarks $(ARGS)
+
+.PHONY: mutants
+mutants: environment ## Measure the conformance suite: seed bugs into a good plugin, see what catches them
+	@$(BIN)/python conformance/mutants $(ARGS)
 
 .PHONY: docs
 docs: environment ## Build the documentation into docs/_build/html

@@ -35,6 +35,8 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 EDITION = Path(__file__).with_name("edition.txt").read_text().strip()
+if EDITION == "broken":
+    raise RuntimeError("this app does not start on purpose")
 
 
 async def app(scope, receive, send):
@@ -67,6 +69,8 @@ async def app(scope, receive, send):
         answer = {"edition": EDITION}
     elif scope["path"].endswith("/status"):
         status = int(query["code"])
+        if "tag" in query:
+            print(query["tag"], 0, flush=True)
     elif scope["path"].endswith("/say"):
         for number in range(int(query["count"])):
             print(query["tag"], number, flush=True)
@@ -113,7 +117,8 @@ def write_probe(directory: Path, edition: str = "1") -> Path:
 
     Args:
         directory: Where to; it must not exist.
-        edition: What `/edition` answers; another edition is another content.
+        edition: What `/edition` answers; another edition is another content, and `"broken"` is
+            an app that does not start.
     """
     directory.mkdir(parents=True)
     files = {

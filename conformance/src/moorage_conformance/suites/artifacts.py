@@ -1,5 +1,6 @@
 """How every provider's artifacts behave."""
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -108,6 +109,63 @@ class ArtifactSuite(Suite):
 
         assert (second.id, second.version) == (first.id, first.version)
 
+    def test_push_directory_again(self, subject: Subject, cloud: "Cloud") -> None:
+        """A copy of a directory, whenever it was made, is the same artifact."""
+        name = subject.run.name("artifact")
+        pushed = []
+        for moment in (1_000_000_000, 1_500_000_000):
+            place = data_file(subject).parent / "tree"
+            (place / "deep").mkdir(parents=True)
+            for path in (place / "a.txt", place / "deep" / "b.txt"):
+                path.write_bytes(b"the same")
+                os.utime(path, (moment, moment))
+            pushed.append(cloud.artifacts.push(place, name=name, kind=subject.kind))
+
+        assert pushed[0].version == pushed[1].version
+        assert pushed[0].id == pushed[1].id
+
+    def test_ids_differ(self, new_data: Push) -> None:
+        """Artifacts of equal content and different names have ids of their own."""
+        first, second = new_data(b"same"), new_data(b"same")
+
+        assert first.id != second.id
+
+    @requires("artifacts.pull")
+    def test_excluded(self, subject: Subject, cloud: "Cloud") -> None:
+        """What never belongs into an artifact, credentials and caches, is not stored."""
+        place = data_file(subject).parent / "tree"
+        for path in ("data.txt", ".env", ".git/config", "__pycache__/x.pyc"):
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).write_bytes(b"x")
+        pushed = cloud.artifacts.push(place, name=subject.run.name("artifact"), kind=subject.kind)
+        pulled = cloud.artifacts.pull(pushed, place.with_name("back"))
+
+        assert [path.name for path in pulled.rglob("*") if path.is_file()] == ["data.txt"]
+
+    @requires("artifacts.pull")
+    def test_pull_keeps_name(self, subject: Subject, cloud: "Cloud", new_data: Push) -> None:
+        """A file that is pulled into a directory has the name that it was pushed with."""
+        place = data_file(subject).with_name("back")
+        place.mkdir()
+        pulled = cloud.artifacts.pull(new_data(), place)
+
+        assert pulled == place / "data.bin"
+        assert pulled.is_file()
+
+    @requires("artifacts.pull")
+    def test_pull_progress(self, subject: Subject, cloud: "Cloud", new_data: Push) -> None:
+        """Progress of a pull never goes back and ends at the whole size."""
+        seen: list[tuple[int, int | None]] = []
+        cloud.artifacts.pull(
+            new_data(b"x" * 300_000),
+            data_file(subject).with_name("back"),
+            progress=lambda done, total: seen.append((done, total)),
+        )
+
+        assert seen
+        assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+        assert seen[-1][1] in {seen[-1][0], None}
+
     def test_other_content(self, new_data: Push) -> None:
         """Other content under the same name is another version."""
         first = new_data(b"one")
@@ -173,6 +231,8 @@ class ArtifactSuite(Suite):
     def test_list_of_kind(self, subject: Subject, cloud: "Cloud", new_data: Push) -> None:
         """A listing by kind holds that kind only."""
         pushed = new_data()
+        if cloud.supports("artifacts.kind.app"):
+            assert subject.probe.kind == "app"  # one that is not to be listed
         listed = list(cloud.artifacts.list(kind=subject.kind))
 
         assert pushed.id in {artifact.id for artifact in listed}

@@ -199,6 +199,18 @@ class CapabilitySuite(Suite):
 
         assert lacking == []
 
+    def test_declared_calls_exist(self, subject: Subject) -> None:
+        """Where an optional call is declared, the driver has it."""
+        deployments = subject.cloud._session.driver.deployments  # noqa: SLF001  # beneath the portable layer on purpose
+        lacking = [
+            name
+            for name in ("deployments.promote", "deployments.cancel")
+            if subject.cloud.supports(name)
+            and not callable(getattr(deployments, name.partition(".")[2], None))
+        ]
+
+        assert lacking == []
+
     def test_required_at_once(self, subject: Subject) -> None:
         """What a caller requires and the provider lacks is refused when connecting."""
         lacking = [name for name in NAMES if not subject.cloud.supports(name)]

@@ -5,11 +5,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moorage.errors import AlreadyExistsError, ConflictError, NotFoundError, OperationFailedError
+from moorage.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    OperationFailedError,
+    QuotaError,
+)
 
 from .._metadata import extended, requires
 from .._subject import PATIENCE_S, Subject
-from ._base import Suite, put_secret
+from ._base import Suite, eventually, put_secret
 
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud, Deployment
@@ -249,6 +256,50 @@ class DeploymentSuite(Suite):
 
         assert all(moment.utcoffset() is not None for moment in told)
         assert told == sorted(told)
+
+    @extended
+    @requires("deployments.get")
+    def test_broken_app(self, subject: Subject, cloud: "Cloud") -> None:
+        """A deploy of an app that does not start fails, and waiting for it fails at once."""
+        name = subject.run.name("deployment")
+        broken = cloud.artifacts.push(
+            subject.write_probe("broken"), name=subject.run.name("artifact")
+        )
+        with pytest.raises(OperationFailedError):
+            cloud.deployments.deploy(name, broken).result(timeout=PATIENCE_S)
+
+        assert cloud.deployments.get(name).state != "ready"
+        with pytest.raises(OperationFailedError):
+            cloud.deployments.wait(name, timeout=PATIENCE_S)
+
+    @extended
+    @requires("deployments.instance_type", "deployments.get")
+    def test_instance_type(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
+        """A machine that does not exist is refused, or told back, and never left out."""
+        name = subject.run.name("deployment")
+        try:
+            cloud.deployments.deploy(name, probe, instance_type="no-such-machine").result(
+                timeout=PATIENCE_S
+            )
+        except (InvalidRequestError, NotFoundError, QuotaError, OperationFailedError):
+            return
+        found = cloud.deployments.get(name)
+
+        assert found.spec is None or found.spec.instance_type == "no-such-machine"
+
+    @extended
+    @requires("deployments.call", "logs.tail.deployment")
+    def test_call_once(self, subject: Subject, cloud: "Cloud", served: "Deployment") -> None:
+        """A call is made once, whatever the app answers."""
+        tag = f"{subject.run.id}once"
+        cloud.deployments.call(served, "GET", f"/status?code=503&tag={tag}")
+        cloud.deployments.call(served, "GET", f"/say?count=1&tag={tag}-end")
+
+        def said() -> list[str]:
+            return [record.message for record in cloud.logs.tail(served, limit=1000)]
+
+        assert eventually(lambda: f"{tag}-end 0" in said())
+        assert said().count(f"{tag} 0") == 1
 
     @extended
     @requires("deployments.get")

@@ -336,6 +336,25 @@ class ErrorSuite(Suite):
         assert target.read_bytes() == content
 
     @extended
+    @requires("artifacts.push", "artifacts.pull", ANY_FILE)
+    def test_download_damaged(
+        self, subject: Subject, wire: "Wire", new_data: "Callable[..., Artifact]"
+    ) -> None:
+        """A download whose bytes changed on the way raises, and leaves nothing of them."""
+        content = bytes(range(256)) * 1000
+        pushed = new_data(content)
+        target = data_file(subject).with_name("back")
+        with subject.connect() as cloud, wire.broken(_damage(len(content) // 2)):
+            try:
+                cloud.artifacts.pull(pushed, target)
+            except (IntegrityError, UnavailableError):
+                left = target.exists()
+            else:  # it came by a way that is not the wire
+                left = target.read_bytes() != content
+
+        assert not left
+
+    @extended
     @requires("artifacts.get")
     def test_not_found_is_no_trouble(self, subject: Subject, wire: "Wire") -> None:
         """What does not exist is asked for once: an answer is no trouble."""
@@ -373,8 +392,13 @@ def _for(fault: Fault, method: str) -> Fault:
 
 
 def _big_replies(after_bytes: int) -> Cut:
-    """Cut the first reply that is read, wherever the content is in it."""
-    return Cut(method="GET", part="body", after_bytes=after_bytes)
+    """Cut the first replies, of which one or the other holds the content."""
+    return Cut(method="GET", part="body", after_bytes=after_bytes, times=3)
+
+
+def _damage(offset: int) -> Corrupt:
+    """Change some bytes of every reply that is long enough to be the content."""
+    return Corrupt(method="GET", offset=offset, count=8, times=None)
 
 
 def _whole(cloud: "Cloud", name: str) -> Sequence[bytes]:

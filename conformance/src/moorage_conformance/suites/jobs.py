@@ -10,6 +10,7 @@ from moorage.errors import (
     NotFoundError,
     OperationCancelledError,
     OperationFailedError,
+    QuotaError,
     TimedOutError,
 )
 
@@ -200,6 +201,16 @@ class JobSuite(Suite):
             cloud.jobs.wait(job, timeout=PATIENCE_S)
 
         assert cloud.jobs.get(job).state == "failed"
+
+    @extended
+    @requires("jobs.instance_type")
+    def test_instance_type(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
+        """A job on a machine that does not exist is refused, and runs on no other."""
+        with pytest.raises((InvalidRequestError, NotFoundError, QuotaError, OperationFailedError)):
+            cloud.jobs.wait(
+                submit(subject, probe, "echo", instance_type="no-such-machine"),
+                timeout=PATIENCE_S,
+            )
 
     @requires("jobs.retries")
     def test_retries(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:

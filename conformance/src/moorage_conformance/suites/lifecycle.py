@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from moorage.errors import InvalidRequestError, MoorageError
 from .._connection import Recorder
 from .._metadata import extended, requires
 from .._subject import Subject
-from ._base import Suite, eventually, look
+from ._base import ANY_FILE, Suite, data_file, eventually, look
 
 if TYPE_CHECKING:
     from moorage import Cloud
@@ -53,6 +54,7 @@ class LifecycleSuite(Suite):
     """Opening, sharing and closing connections."""
 
     resource = "lifecycle"
+    creates = ("artifact",)
 
     def test_connect_asks_nothing(self, subject: Subject) -> None:
         """Connecting makes no driver call and sends no request."""
@@ -103,6 +105,30 @@ class LifecycleSuite(Suite):
         assert eventually(lambda: len(_open_files()) <= files, 5), _open_files()
         assert eventually(lambda: threading.active_count() <= threads, 5), threading.enumerate()
         assert _children() <= children
+
+    @requires("artifacts.push", ANY_FILE)
+    def test_leaves_no_files(self, subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Pushes and pulls leave no temporary file."""
+        place = Path(tempfile.mkdtemp(dir=subject.directory))
+        path = data_file(subject)
+        tree = data_file(subject).parent
+        monkeypatch.setattr(tempfile, "tempdir", str(place))
+        with subject.connect() as cloud:
+            for source in (path, tree):
+                name = subject.run.name("artifact")
+                pushed = cloud.artifacts.push(source, name=name, kind=subject.kind)
+                if cloud.supports("artifacts.pull"):
+                    cloud.artifacts.pull(pushed, path.with_name(f"back-{name}"))
+
+        assert [str(found) for found in place.rglob("*")] == []
+
+    def test_prints_nothing(self, subject: Subject, capsys: pytest.CaptureFixture[str]) -> None:
+        """A driver prints nothing on standard output, where the data of a program is."""
+        capsys.readouterr()
+        with subject.connect() as cloud:
+            look(cloud)
+
+        assert capsys.readouterr().out == ""
 
     def test_light_import(self, subject: Subject) -> None:
         """Describing the provider imports neither its driver nor a transport."""

@@ -116,6 +116,21 @@ class JobLogSuite(Suite):
         assert "about to fail" in text
         assert "on purpose" in text
 
+    @extended
+    @requires("logs.tail.job")
+    def test_messages_are_kept(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
+        """A message is the line as it was written: indented, in any language and long."""
+        texts = ["    größe 日本", f"long {'x' * 2000}", "<b>&amp; %s {x} \\n"]
+        said = []
+        for text in texts:
+            job = submit(subject, probe, "say", input={"count": 1, "tag": text})
+            done = cloud.jobs.wait(job, timeout=PATIENCE_S)
+            said.append([record.message for record in cloud.logs.tail(done)])
+
+        assert [
+            text for text, messages in zip(texts, said, strict=True) if f"{text} 0" not in messages
+        ] == []
+
     @requires("logs.tail.job")
     def test_moments(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
         """The moments of records say their offset, never go back and are true."""

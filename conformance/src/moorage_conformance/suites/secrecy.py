@@ -1,10 +1,14 @@
 """What is secret is shown nowhere."""
 
+import contextlib
 import io
 import logging
 import pickle
+import tempfile
+import threading
 import traceback
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +23,7 @@ from .._subject import PATIENCE_S, Subject
 from ._base import Suite, UnsupportedHereError, look, submit
 
 if TYPE_CHECKING:
-    from moorage import Artifact, Cloud
+    from moorage import Artifact, Cloud, Deployment
 
 
 def _canary() -> str:
@@ -54,11 +58,24 @@ def _processes_that_show(text: str) -> list[str]:
     return found
 
 
+@contextlib.contextmanager
+def _logged(caplog: pytest.LogCaptureFixture) -> Iterator[io.StringIO]:
+    """Keep what is logged meanwhile, at the finest level."""
+    caplog.set_level(logging.DEBUG)
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield stream
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
 class SecrecySuite(Suite):
     """A canary that must not be heard."""
 
     resource = "secrecy"
-    creates = ("artifact", "job", "secret")
+    creates = ("artifact", "deployment", "job", "secret")
 
     @requires("secrets.put", "secrets.get", "secrets.list")
     def test_results(self, subject: Subject, cloud: "Cloud") -> None:
@@ -76,19 +93,71 @@ class SecrecySuite(Suite):
     def test_logs(self, subject: Subject, caplog: pytest.LogCaptureFixture) -> None:
         """No line of any Python logger shows a secret's value, at the finest level."""
         canary = _canary()
-        caplog.set_level(logging.DEBUG)
-        stream = io.StringIO()
-        handler = logging.StreamHandler(stream)
-        logging.getLogger().addHandler(handler)
-        try:
-            with subject.connect() as cloud:
-                name = subject.run.name("secret")
-                cloud.secrets.put(name, {"KEY": canary})
-                cloud.secrets.get(name)
-        finally:
-            logging.getLogger().removeHandler(handler)
+        with _logged(caplog) as stream, subject.connect() as cloud:
+            name = subject.run.name("secret")
+            cloud.secrets.put(name, {"KEY": canary})
+            cloud.secrets.get(name)
 
         assert canary not in stream.getvalue() + caplog.text
+
+    def test_credentials_in_logs(self, subject: Subject, caplog: pytest.LogCaptureFixture) -> None:
+        """No line of any Python logger shows a credential, at the finest level."""
+        secrets = _secret_settings(subject)
+        if not secrets:
+            raise UnsupportedHereError("no setting that connects is a credential")
+        with _logged(caplog) as stream, subject.connect() as cloud:
+            look(cloud)
+        shown = stream.getvalue() + caplog.text
+
+        assert [name for name, value in secrets.items() if value in shown] == []
+
+    @requires("deployments.deploy", "deployments.secrets", "artifacts.kind.app", "secrets.put")
+    def test_deployments(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
+        """A secret that a deployment is given stands in nothing that is told of it."""
+        name, canary = subject.run.name("secret"), _canary()
+        cloud.secrets.put(name, {"CANARY": canary})
+        deployment = subject.run.name("deployment")
+        operation = cloud.deployments.deploy(deployment, probe, secrets=[name])
+        shown = _shown(operation) + operation.token
+        shown += _shown(operation.result(timeout=PATIENCE_S))
+        if cloud.supports("deployments.get"):
+            shown += _shown(cloud.deployments.get(deployment))
+
+        assert canary not in shown
+
+    @requires("deployments.deploy", "deployments.call", "artifacts.kind.app")
+    def test_apps_get_no_credentials(
+        self, subject: Subject, cloud: "Cloud", served: "Deployment"
+    ) -> None:
+        """An app that is called gets no credential of the account, unless its caller sends one."""
+        secrets = _secret_settings(subject)
+        if not secrets:
+            raise UnsupportedHereError("no setting that connects is a credential")
+        seen = str(cloud.deployments.call(served, "GET", "/echo").json())
+
+        assert [name for name, value in secrets.items() if value in seen] == []
+
+    @extended
+    @requires("secrets.put")
+    def test_processes(self, subject: Subject, cloud: "Cloud") -> None:
+        """While a secret is stored, its value stands in no command line."""
+        name, canary = subject.run.name("secret"), _canary()
+        seen: set[str] = set()
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.is_set():
+                seen.update(_processes_that_show(canary))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            cloud.secrets.put(name, {"KEY": canary})
+        finally:
+            over.set()
+            watcher.join()
+
+        assert seen == set()
 
     @requires("secrets.put", "jobs.submit.artifact", "jobs.secrets", "jobs.input", "jobs.get")
     def test_jobs_and_processes(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
@@ -107,9 +176,10 @@ class SecrecySuite(Suite):
         assert not seen
 
     @requires("secrets.put")
-    def test_files(self, subject: Subject, cloud: "Cloud") -> None:
-        """A secret's value stands in no file of the run in clear text."""
+    def test_files(self, subject: Subject, cloud: "Cloud", monkeypatch: pytest.MonkeyPatch) -> None:
+        """A secret's value stands in no file of the run in clear text, temporary ones included."""
         name, canary = subject.run.name("secret"), _canary()
+        monkeypatch.setattr(tempfile, "tempdir", tempfile.mkdtemp(dir=subject.directory))
         cloud.secrets.put(name, {"KEY": canary})
         places = [subject.directory, subject.run.ledger.path.parent]
         holding = [
