@@ -16,7 +16,9 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """When the organization was made."""
 
 _DNS_1035 = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-_DNS_1123 = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DNS_1123 = re.compile(
+    r"(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+)
 _TAG = re.compile(r"[a-z0-9]([-._a-z0-9]{0,61}[a-z0-9])?")
 _SENT_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 
@@ -45,7 +47,7 @@ def check_label(name: str, what: str) -> None:
 
 def check_key(name: str, what: str) -> None:
     """Refuse what cannot be the name of a secret."""
-    _check(_DNS_1123, name, what, "a DNS-1123 label")
+    _check(_DNS_1123, name, what, "a DNS-1123 subdomain")
 
 
 def check_tag(name: str, what: str) -> None:
