@@ -2,14 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from moorage.errors import UnsupportedError
 from moorage.plugin import OpenContext, ProviderInfo, hookimpl
 
+from ._capabilities import CAPABILITIES
 from ._settings import BentoCloudSettings
 
 if TYPE_CHECKING:
     from . import wire
     from ._client import Client
+    from ._driver import BentoCloudDriver
 
 __all__ = ["BentoCloudSettings", "Client", "moorage_provider", "wire"]
 
@@ -24,14 +25,24 @@ def moorage_provider() -> ProviderInfo:
         summary="BentoML's cloud",
         open=_open,
         settings=BentoCloudSettings,
+        capabilities=CAPABILITIES,
     )
 
 
-def _open(_settings: BentoCloudSettings, _context: OpenContext) -> Any:
-    raise UnsupportedError(
-        "this version of moorage-bentocloud declares no capability, so there is nothing to open",
-        hint="`moorage providers show bentocloud` lists what it can do",
-    )
+@hookimpl
+def moorage_conformance_harness(provider: str) -> Any:
+    """Return how the conformance suite reaches `bentocloud`."""
+    if provider != "bentocloud":
+        return None
+    from ._harness import BentoCloudHarness
+
+    return BentoCloudHarness()
+
+
+def _open(settings: BentoCloudSettings, context: OpenContext) -> "BentoCloudDriver":
+    from ._driver import BentoCloudDriver
+
+    return BentoCloudDriver(settings, context)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """The settings of BentoCloud: the keys of a profile."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -49,6 +49,13 @@ class BentoCloudSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown
             destination=True,
         ),
     ] = ()
+
+    secret_stage: Annotated[
+        Literal["runtime", "build", "all"],
+        setting(
+            "When new secrets are there: for the running app, for building its image, or both."
+        ),
+    ] = "runtime"  # noqa: S105  # no secret, but when one is there
 
     concurrency: Annotated[
         int, msgspec.Meta(ge=1, le=32), setting("How many parts of an upload are sent at once.")

@@ -3,6 +3,9 @@
 import threading
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
 
 from moorage.errors import MoorageError, TimedOutError, UnavailableError
 from moorage.plugin.transport import WebSocket, WebSocketOptions
@@ -26,12 +29,14 @@ def open_tail(
     container: str,
     follow: bool = True,
     tail_lines: int = TAIL_LINES,
+    timestamps: bool = False,
+    since: datetime | None = None,
 ) -> WebSocket:
     """Open the log of a container and ask for its last lines and, to follow, those after them."""
     socket = connection.sockets.connect(
         "/ws/v1/clusters/{cluster}/tail",
         {"cluster": cluster},
-        query={"namespace": namespace, "pod_name": pod, "timestamps": "false"},
+        query={"namespace": namespace, "pod_name": pod, "timestamps": timestamps},
         options=_OPTIONS,
     )
     try:
@@ -42,6 +47,8 @@ def open_tail(
                     container_name=container,
                     follow=follow,
                     tail_lines=tail_lines,
+                    # [?] Some servers understand it; what others send too much is left out here.
+                    since_time=since.isoformat() if since is not None else msgspec.UNSET,
                 )
             )
         )
@@ -81,11 +88,16 @@ def items(socket: WebSocket, stop_event: threading.Event | None) -> Iterator[str
                 return
             yield from found
         if not (stop_event is not None and stop_event.is_set()):
-            raise UnavailableError("the service closed the log before its end")
+            raise cut_off()
     finally:
         socket.close()
         if stop_event is not None:
             stop_event.set()
+
+
+def cut_off() -> UnavailableError:
+    """Return the error for a log that was closed before its end."""
+    return UnavailableError("the service closed the log before its end")
 
 
 def _messages(socket: WebSocket, stop_event: threading.Event | None) -> Iterator[bytes]:

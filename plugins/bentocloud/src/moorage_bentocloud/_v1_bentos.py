@@ -52,14 +52,19 @@ class BentoCalls:
         """Return one version of a bento; `None` where there is none."""
         return self._connection.find("GET", _VERSION, _of(bento_repository_name, version), Bento)
 
-    def list_bentos(self, bento_repository_name: str, count: int = 1) -> Page[Bento] | None:
-        """Return the newest versions of a bento; `None` where there is no such repository."""
+    def list_bentos(
+        self, bento_repository_name: str, count: int = 1, *, start: int | None = None
+    ) -> Page[Bento] | None:
+        """Return the newest versions of a bento; `None` where there is no such repository.
+
+        Args:
+            bento_repository_name: Which bento.
+            count: How many there shall be.
+            start: How many to skip.
+        """
+        query = {"count": count} if start is None else {"count": count, "start": start}
         return self._connection.find(
-            "GET",
-            _VERSIONS,
-            {"repository": bento_repository_name},
-            Page[Bento],
-            query={"count": count},
+            "GET", _VERSIONS, {"repository": bento_repository_name}, Page[Bento], query=query
         )
 
     def get_bento_repositories_list(

@@ -86,6 +86,26 @@ class ModelCalls:
         )
         return found.items[0] if found.items else None
 
+    def list_models(
+        self, model_repository_name: str, count: int = 10, *, start: int = 0
+    ) -> Page[Model] | None:
+        """Return the newest versions of a model; `None` where there is no such repository.
+
+        BentoML's own client has no such call.
+
+        Args:
+            model_repository_name: Which model.
+            count: How many there shall be.
+            start: How many to skip.
+        """
+        return self._connection.find(
+            "GET",
+            _VERSIONS,
+            {"repository": model_repository_name},
+            Page[Model],
+            query={"start": start, "count": count},
+        )
+
     def get_models_list(
         self,
         *,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from ._wire import (
     Cluster,
     Env,
@@ -205,6 +207,7 @@ class TailPayload(Schema, frozen=True, kw_only=True):
     container_name: str
     follow: bool
     tail_lines: int
+    since_time: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class TailRequest(Schema, frozen=True, kw_only=True):
