@@ -28,7 +28,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
-    before = set(sys.modules)
+    installed: list[str] = []
 
     def install(
         distribution: str,
@@ -40,6 +40,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         version: str = "1.2",
     ) -> None:
         name = name or module
+        installed.append(module)
         (site / f"{module}.py").write_text(dedent(code.replace("{name}", name)))
         info = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
@@ -49,8 +50,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
 
     yield install
-    for module in set(sys.modules) - before:
-        del sys.modules[module]
+    # Nothing else: what a real provider has imported would be there twice from then on.
+    for module in installed:
+        sys.modules.pop(module, None)
 
 
 def plugins(**env: str) -> Plugins:
