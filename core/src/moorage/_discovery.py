@@ -135,7 +135,7 @@ class Plugins:
             raise PluginError(
                 f"provider {entry.name!r} of {entry.distribution} {entry.version} cannot be used:"
                 f" {exc}",
-                hint=exc.hint or f"update or reinstall {entry.distribution}",
+                hint=exc.hint or _remedy(entry),
                 provider=entry.name,
             ) from exc.__cause__
 
@@ -298,9 +298,7 @@ class Plugins:
         except (pluggy.PluginValidationError, ValueError) as exc:
             if self.manager.is_registered(module):
                 self.manager.unregister(module)
-            raise _PhaseError(
-                "register", " ".join(str(exc).split()), hint="compare its hooks with the reference"
-            ) from exc
+            raise _PhaseError("register", " ".join(str(exc).split())) from exc
         self._loaded[entry.qualified] = module
         return module
 
@@ -314,7 +312,9 @@ class Plugins:
         try:
             info = self._load(entry)
         except _PhaseError as exc:
-            return PluginStatus(**owner, ok=False, phase=exc.phase, error=str(exc), hint=exc.hint)
+            return PluginStatus(
+                **owner, ok=False, phase=exc.phase, error=str(exc), hint=exc.hint or _remedy(entry)
+            )
         if len(twins) > 1:
             return PluginStatus(
                 **owner,
@@ -334,6 +334,14 @@ class _PhaseError(Exception):
         super().__init__(message)
         self.phase = phase
         self.hint = hint
+
+
+def _remedy(entry: PluginEntry) -> str:
+    """Return what to do about a broken package, for whoever uses it and whoever wrote it."""
+    return (
+        f"update or reinstall {entry.distribution}; `moorage plugin check {entry.name}` tells its"
+        " author what is wrong"
+    )
 
 
 def _window(info: "ProviderInfo") -> tuple[int, int]:
@@ -359,7 +367,6 @@ def _check_types(info: "ProviderInfo") -> None:
         raise _PhaseError(
             "describe",
             f"the {' and '.join(names)} of its ProviderInfo is of the wrong type",
-            hint="compare it with the reference",
         )
 
 
