@@ -51,6 +51,12 @@ def test_good_provider(tmp_path: Path) -> None:
             "Looking up what does not exist raises `NotFoundError`, which names it.",
         ),
         (
+            "asks for a path that its server has not",
+            "secrets",
+            "get_absent",
+            "Looking up what does not exist raises `NotFoundError`, which names it.",
+        ),
+        (
             "deletes what is absent without a word",
             "secrets",
             "delete_absent",
@@ -124,6 +130,16 @@ def test_wrong_harness(tmp_path: Path, broken: str, blame: str) -> None:
     assert "the harness is wrong, not the plugin" in run.out
     assert report["counts"]["fail"] == 0
     assert report["counts"]["engine error"] > 0
+
+
+@pytest.mark.slow
+def test_sweep_that_fails(tmp_path: Path) -> None:
+    """What cannot be swept is told, and hides nothing of what the tests say."""
+    run = Run(tmp_path, "-k", "put", broken="harness cannot sweep", only=".test_secrets")
+
+    assert run.report["counts"]["fail"] == run.report["counts"]["engine error"] == 0
+    assert run.report["left_behind"] == ["what the harness sweeps: nobody is there"]
+    assert "could not be removed: what the harness sweeps" in run.out
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from moorage.errors import InvalidRequestError, UnavailableError
 from moorage.plugin import (
     Capabilities,
     OpenContext,
@@ -101,11 +102,19 @@ class DockHarness:
         return directory / "gone" if BROKEN == "harness has no artifact" else directory
 
     def sweep(self, cloud: Any, run_id: str) -> None:
-        return None
+        if BROKEN == "harness cannot sweep":
+            raise UnavailableError("nobody is there")
 
 
 def _key_error(driver: Any, world: Any) -> None:
     driver.artifacts.get = lambda ref: world.artifacts[str(ref)][0]
+
+
+def _refused_by_server(driver: Any, world: Any) -> None:
+    def get(name: str, *, reveal: bool) -> Any:
+        raise InvalidRequestError("there is no such path", status=400)
+
+    driver.secrets.get = get
 
 
 def _silent_delete(driver: Any, world: Any) -> None:
@@ -156,6 +165,7 @@ def _forgets_labels(driver: Any, world: Any) -> None:
 
 BREAKAGES = {
     "raises KeyError for what is absent": _key_error,
+    "asks for a path that its server has not": _refused_by_server,
     "deletes what is absent without a word": _silent_delete,
     "lists the first page only": _short_listing,
     "logs what it is told to keep": _talks,
