@@ -14,6 +14,8 @@ from moorage._discovery import Plugins
 from moorage.errors import Origin, Retry, UnavailableError
 from moorage.plugin import Support, SupportLevel
 
+from ._answers import check_answer
+
 if TYPE_CHECKING:
     from moorage import Cloud
     from moorage.plugin import Clock, Driver, OpenContext, ProviderInfo
@@ -67,6 +69,7 @@ class Recorder:
             instead = self._always.get(call)
             with self.calm() if call == "deployments.call" else nullcontext():
                 result = instead(method, *args, **kwargs) if instead else method(*args, **kwargs)
+            check_answer(call, result)
             if lost:
                 raise UnavailableError(
                     f"the reply to {call} was lost on purpose",
