@@ -304,6 +304,85 @@ def hooks() -> Iterator[str]:
     yield from table(("hook", "what it is for"), rows)
 
 
+# What a driver method has to do for each of these to hold; the test of the tables compares both
+# sides with the protocols and with the capabilities that there are.
+IMPLEMENTED_BY: Mapping[str, tuple[str, ...]] = {
+    "ArtifactDriver.push": (
+        "artifacts.push",
+        "artifacts.kind.app",
+        "artifacts.kind.model",
+        "artifacts.kind.data",
+        "artifacts.version",
+        "artifacts.labels",
+    ),
+    "ArtifactDriver.pull": ("artifacts.pull",),
+    "ArtifactDriver.open": ("artifacts.open",),
+    "ArtifactDriver.get": ("artifacts.get",),
+    "ArtifactDriver.list": ("artifacts.list",),
+    "ArtifactDriver.delete": ("artifacts.delete",),
+    "DeploymentDriver.apply": (
+        "deployments.deploy",
+        "deployments.create",
+        "deployments.update",
+        "deployments.env",
+        "deployments.secrets",
+        "deployments.instance_type",
+        "deployments.replicas",
+        "deployments.autoscaling",
+        "deployments.labels",
+        "deployments.options",
+    ),
+    "DeploymentDriver.get": ("deployments.get", "deployments.update", "deployments.plan"),
+    "DeploymentDriver.list": ("deployments.list",),
+    "DeploymentDriver.start": ("deployments.start",),
+    "DeploymentDriver.stop": ("deployments.stop",),
+    "DeploymentDriver.delete": ("deployments.delete",),
+    "DeploymentDriver.advance": (),
+    "DeploymentDriver.call": ("deployments.call",),
+    "PromotingDriver.promote": ("deployments.promote",),
+    "CancellingDriver.cancel": ("deployments.cancel",),
+    "LogDriver.fetch": ("logs.tail.deployment", "logs.tail.job", "logs.since", "logs.until"),
+    "StreamingLogDriver.follow": ("logs.follow.deployment", "logs.follow.job"),
+    "JobDriver.submit": (
+        "jobs.submit.artifact",
+        "jobs.submit.deployment",
+        "jobs.input",
+        "jobs.env",
+        "jobs.secrets",
+        "jobs.instance_type",
+        "jobs.retries",
+        "jobs.timeout",
+    ),
+    "JobDriver.get": ("jobs.get", "jobs.output"),
+    "JobDriver.list": ("jobs.list",),
+    "JobDriver.cancel": ("jobs.cancel",),
+    "SecretDriver.put": ("secrets.put", "secrets.description"),
+    "SecretDriver.get": ("secrets.get", "secrets.reveal"),
+    "SecretDriver.list": ("secrets.list",),
+    "SecretDriver.delete": ("secrets.delete",),
+}
+
+
+def driver_methods() -> Iterator[str]:
+    """Yield every method of a driver, and the capabilities that it stands for."""
+    from moorage.plugin import _driver
+
+    rows = []
+    for name, capabilities in IMPLEMENTED_BY.items():
+        protocol, _, method = name.partition(".")
+        told = _first_line(getattr(getattr(_driver, protocol), method))
+        shown = "<br>".join(f"`{capability}`" for capability in capabilities)
+        rows.append((f"`{name}`", told, shown or "every change of a deployment that takes time"))
+    yield from table(("method", "what it does", "stands for"), rows)
+
+
+def plugin_checks() -> Iterator[str]:
+    """Yield everything that `moorage plugin check` looks at."""
+    from moorage_conformance.kit.check import CHECKS
+
+    yield from table(("check", "what is looked at"), ((f"`{n}`", t) for n, t in CHECKS.items()))
+
+
 # Reading docstrings -------------------------------------------------------------------------------
 
 
@@ -337,6 +416,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "capability-names": capability_names,
     "capability-matrix": capability_matrix,
     "default-excludes": default_excludes,
+    "driver-methods": driver_methods,
     "error-attributes": error_attributes,
     "errors": errors,
     "exit-codes": exit_codes,
@@ -346,6 +426,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "layers": layers,
     "local-options": local_options,
     "local-settings": local_settings,
+    "plugin-checks": plugin_checks,
 }
 
 

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from moorage.errors import InvalidRequestError, NotFoundError
-from moorage_conformance.kit import write_plugin
-from moorage_conformance.kit.check import Finding, check_plugin, find_package
+from moorage_conformance.kit import check, write_plugin
+from moorage_conformance.kit.check import CHECKS, Finding, check_plugin, find_package
 from moorage_conformance.kit.check._layout import look_at_files
 from moorage_conformance.kit.check._loading import look_at_loading
 from moorage_conformance.kit.check._metadata import look_at_metadata
@@ -104,6 +104,19 @@ def test_good_package(good: Path) -> None:
         "settings",
     }
     assert all(f.detail for f in findings)
+
+
+def test_every_check_is_explained() -> None:
+    """Each name that a finding can have stands in the table, and nothing else does."""
+    looks = Path(check.__file__).parent.glob("_[!fp]*.py")
+    words = "metadata|layout|loading|declarations|settings"
+    used = {
+        name
+        for look in looks
+        for name in re.findall(rf'"((?:{words})\.[a-z-]+)"', look.read_text())
+    }
+
+    assert used == set(CHECKS)
 
 
 def test_installed_provider() -> None:

@@ -5,7 +5,8 @@ that keeps its variables and its directory, and a block after the comment `<!-- 
 written to that path. Where a console block shows output, what a terminal would show is compared
 with it: `...` stands for anything and one gap between columns is as good as another. After
 `<!-- exits: N -->` the commands of a block end with that code, and otherwise with 0.
-`<!-- not run: why -->` leaves a block out.
+`<!-- not run: why -->` leaves a block out. A page with `<!-- in an empty environment -->` begins
+where moorage is not installed: its commands find Python, and wheels of what is in this repository.
 """
 
 import os
@@ -30,7 +31,14 @@ PAGES = sorted(
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     if "_build" not in page.parts and "```" in page.read_text()
 )
+FROM_NOTHING = "<!-- in an empty environment -->"
 TIMEOUT_S = 60
+# How packages are reached from this machine, which is no part of what is tested.
+MACHINE = {
+    name: value
+    for name, value in os.environ.items()
+    if name.startswith("PIP_") or name.upper().endswith("_PROXY")
+}
 # Each command has a shell of its own, which takes over what the one before has set.
 SHELL = """\
 set -a
@@ -85,12 +93,69 @@ def place(tmp_path: Path) -> Iterator[Path]:
             cloud.native.shutdown()
 
 
+def runs_from_nothing(page: Path) -> bool:
+    return FROM_NOTHING in page.read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if runnable(page)], ids=lambda page: page.stem
+    "page",
+    [page for page in PAGES if runnable(page) and not runs_from_nothing(page)],
+    ids=lambda page: page.stem,
 )
 def test_examples_run(page: Path, place: Path) -> None:
     """What a page shows can be done as it is written, from top to bottom."""
+    run_page(page, place)
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheels that an author installs, and which versions of all others go with them."""
+    directory = tmp_path_factory.mktemp("wheels")
+    uv = Path(sys.executable).with_name("uv")
+    for member in ("core", "conformance"):
+        subprocess.run(
+            [
+                *(uv, "build", "--quiet", "--wheel", "--out-dir", directory),
+                *("--no-build-isolation", "--python", sys.executable, ROOT / member),
+            ],
+            check=True,
+        )
+    locked = (ROOT / "requirements" / "dev.txt").read_text("utf-8")
+    pins = re.findall(r"^([\w.-]+==[^ \\]+(?: ; [^\\\n]+)?)", locked, re.MULTILINE)
+    ours = [f"{w.name.partition('-')[0]} @ {w.as_uri()}" for w in directory.glob("*.whl")]
+    (directory / "constraints.txt").write_text("\n".join([*pins, *ours]))
+    return directory
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, wheels: Path) -> Iterator[Path]:
+    """Give a page an empty directory where moorage is not installed."""
+    ours = Path(sys.executable).parent
+    places = [path for path in os.environ["PATH"].split(os.pathsep) if Path(path) != ours]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in MACHINE.items():
+            patch.setenv(name, value)
+        patch.setenv("PATH", os.pathsep.join([str(Path(sys.base_prefix) / "bin"), *places]))
+        patch.setenv("PIP_FIND_LINKS", f"{wheels} {MACHINE.get('PIP_FIND_LINKS', '')}".strip())
+        patch.setenv("PIP_CONSTRAINT", str(wheels / "constraints.txt"))
+        patch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+        patch.chdir(tmp_path)
+        yield tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(480)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if runs_from_nothing(page)], ids=lambda page: page.stem
+)
+def test_examples_run_from_nothing(page: Path, nowhere: Path) -> None:
+    """What a page shows can be done by somebody who has Python and nothing else."""
+    run_page(page, nowhere)
+
+
+def run_page(page: Path, place: Path) -> None:
+    """Do what a page shows."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in runnable(page):
         where = f"{page.relative_to(ROOT)}:{block.line}"

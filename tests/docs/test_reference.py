@@ -28,7 +28,7 @@ from moorage._config._environment import RESERVED
 from moorage._config._profile import _TOP_LEVEL
 from moorage._config._reference import SCHEMES
 from moorage._config._schema import PROFILE_KEYS, PROJECT_KEYS, setting_fields
-from moorage.plugin import _hooks, read_app
+from moorage.plugin import _driver, _hooks, read_app
 from moorage_local import moorage_provider
 from moorage_local._deployment_options import DeploymentOptions
 
@@ -156,6 +156,25 @@ def test_every_table_stands_on_a_page() -> None:
     ]
 
     assert set(placed) == set(tool["TABLES"])
+
+
+def test_driver_methods() -> None:
+    """Each method of each protocol, and each capability, has its place in the table of methods."""
+    tool = runpy.run_path(str(ROOT / "tools" / "reference_tables.py"))
+    table = tool["IMPLEMENTED_BY"]
+    protocols = [
+        p for p in vars(_driver).values() if getattr(p, "__module__", "") == _driver.__name__
+    ]
+    methods = {
+        f"{protocol.__name__}.{name}"
+        for protocol in protocols
+        if protocol.__name__.endswith("Driver") and protocol.__name__ != "Driver"
+        for name, member in vars(protocol).items()
+        if inspect.isfunction(member) and not name.startswith("_")
+    }
+
+    assert set(table) == methods
+    assert {name for names in table.values() for name in names} == set(NAMES)
 
 
 def test_capabilities() -> None:

@@ -5,14 +5,14 @@ Each look is one module; `check_plugin` makes all of them and returns what they 
 
 from collections.abc import Iterator
 
-from ._finding import Finding, Status
+from ._finding import CHECKS, Finding, Status
 from ._layout import look_at_files
 from ._loading import look_at_loading
 from ._metadata import look_at_metadata
 from ._package import Package, find_package
 from ._settings import look_at_settings
 
-__all__ = ["Finding", "Package", "Status", "check_plugin", "find_package"]
+__all__ = ["CHECKS", "Finding", "Package", "Status", "check_plugin", "find_package"]
 
 
 def check_plugin(target: str) -> tuple[Package, tuple[Finding, ...]]:
