@@ -294,8 +294,9 @@ class Quay:
         if running.app is None or running.goal == "gone":
             raise RefusalError(409, "idle", f"{name} does not serve")
         target = incoming.target.partition(f"/apps/{name}")[2]
+        headers_in = [(k, v) for k, v in incoming.headers.items() if k != "authorization"]
         status, headers, content = await running.app.answer(
-            incoming.method, target, list(incoming.headers.items()), body
+            incoming.method, target, headers_in, body
         )
         return Reply(status=status, headers={**dict(headers), "x-quay-app": name}, body=content)
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 300.0
 """Longest that a test waits for a provider."""
 
+MANY = 130
+"""More than a cloud gives on one page."""
+
 _NOUNS = {
     "artifact": "artifacts",
     "deployment": "deployments",
@@ -94,6 +97,7 @@ class Subject:
         self._probe: Artifact | None = None
         self._served: Deployment | None = None
         self._shared: set[str] = set()
+        self._versions: tuple[str, list[str]] | None = None
         self._going: dict[Entry, Operation[None]] = {}
 
     def start(self) -> None:
@@ -225,6 +229,23 @@ class Subject:
             self._shared.add(name)
             self._served = self.cloud.deployments.deploy(name, probe).result(timeout=PATIENCE_S)
         return self._served
+
+    @property
+    def versions(self) -> tuple[str, list[str]]:
+        """The name of an artifact and its versions, the oldest first: more than fit on a page.
+
+        A test that pushes another one adds it to the list.
+        """
+        if self._versions is None:
+            name = self.run.name("artifact")
+            self._shared.add(name)
+            path = Path(tempfile.mkdtemp(prefix="data-", dir=self.directory)) / "data.bin"
+            made = []
+            for number in range(MANY):
+                path.write_text(str(number))
+                made.append(self.cloud.artifacts.push(path, name=name, kind=self.kind).version)
+            self._versions = name, made
+        return self._versions
 
     def seed(self, resource: str) -> str | None:
         """Let the harness make a resource; return its name or id."""

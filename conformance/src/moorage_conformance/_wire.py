@@ -105,6 +105,11 @@ class Wire:
         """How many requests have arrived."""
         return sum(proxy.counts.requests for proxy in self._proxies.values())
 
+    @property
+    def open_connections(self) -> int:
+        """How many connections to the proxies are open."""
+        return sum(proxy.counts.open_connections for proxy in self._proxies.values())
+
     # What goes wrong ------------------------------------------------------------------------------
 
     @contextlib.contextmanager

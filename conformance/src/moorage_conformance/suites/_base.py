@@ -1,5 +1,6 @@
 """What every suite stands on."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -172,6 +173,15 @@ def submit(subject: Subject, artifact: "Artifact", entrypoint: str, **options: A
     job = subject.cloud.jobs.submit(artifact, entrypoint, **options)
     subject.run.announce("job", job.id)
     return job
+
+
+def state_directory() -> Path | None:
+    """Return where moorage and its providers keep what they know; `None` where nothing is."""
+    import platformdirs
+
+    given = os.environ.get("MOORAGE_STATE_DIR")
+    path = Path(given) if given else platformdirs.user_state_path("moorage", appauthor=False)
+    return path if path.is_dir() else None
 
 
 def plain_settings(subject: Subject) -> dict[str, Any]:

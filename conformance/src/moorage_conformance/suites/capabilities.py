@@ -1,15 +1,18 @@
 """What a provider declares is true, in both directions."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from moorage import _binding  # which capability each option needs
 from moorage.errors import MoorageError, UnsupportedError
 from moorage.plugin import (
     ArtifactRef,
     Capabilities,
+    DeploymentSpec,
     Driver,
     LogQuery,
     LogTarget,
@@ -140,6 +143,30 @@ def _driver_calls(subject: Subject, driver: Driver) -> Mapping[str, Callable[[],
     return found
 
 
+def _portable_signatures() -> Mapping[str, list[str]]:
+    """Return each call of the portable interface with the names that it takes."""
+    from moorage import _artifacts, _deployments, _jobs, _logs, _secrets
+
+    nouns = {
+        "artifacts": _artifacts.Artifacts,
+        "deployments": _deployments.Deployments,
+        "jobs": _jobs.Jobs,
+        "logs": _logs.Logs,
+        "secrets": _secrets.Secrets,
+    }
+    found: dict[str, list[str]] = {}
+    for noun, cls in nouns.items():
+        for name, function in vars(cls).items():
+            if name.startswith("_") or not callable(function) or name in {"operation", "resume"}:
+                continue
+            parameters = inspect.signature(function).parameters.values()
+            names = [parameter.name for parameter in parameters]
+            if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+                names += DeploymentSpec.__struct_fields__  # the fields of a specification
+            found[f"{noun}.{name}"] = names
+    return found
+
+
 class CapabilitySuite(Suite):
     """What is declared works, and what is not is refused before anything is asked."""
 
@@ -161,6 +188,35 @@ class CapabilitySuite(Suite):
         assert refused == name or not subject.cloud.supports(refused)
         assert caught.value.reason
         assert caught.value.hint
+
+    def test_every_option_bound(self) -> None:
+        """Each call and each option of the portable interface needs a capability that exists."""
+        loose = []
+        for call, parameters in _portable_signatures().items():
+            bound = _binding.OPTIONS.get(call, {})
+            needed = _binding.CALLS.get(call, "?")
+            loose += [call] if needed == "?" else []
+            loose += [f"{call}({name})" for name in bound if name not in parameters]
+            names = [needed, *(n for n in bound.values() if "{" not in n)]
+            loose += [f"{call}: {name}" for name in names if name and name not in NAMES]
+
+        assert loose == []
+
+    def test_known_capabilities_only(self, subject: Subject) -> None:
+        """A provider declares no capability that does not exist."""
+        assert sorted(set(subject.info.capabilities) - set(NAMES)) == []
+
+    def test_refused_says_the_reason(self, subject: Subject) -> None:
+        """What is refused says the reason that the provider declares for it."""
+        wrong = []
+        for name, support in subject.cloud.capabilities.items():
+            if not support and name in subject.info.capabilities:
+                with pytest.raises(UnsupportedError) as caught:
+                    subject.cloud.capabilities.require([name])
+                if support.reason not in caught.value.message + caught.value.reason:
+                    wrong.append(name)
+
+        assert wrong == []
 
     def test_declared_reaches_driver(self, subject: Subject) -> None:
         """What a provider declares is not refused as unsupported by its driver."""

@@ -8,10 +8,10 @@ from moorage.errors import AlreadyExistsError, ConflictError, MoorageError
 from .._metadata import requires
 from .._subject import PATIENCE_S, Subject
 from ..outcomes import Level
-from ._base import ANY_FILE, Suite, data_file, submit
+from ._base import ANY_FILE, Suite, data_file, look, submit
 
 if TYPE_CHECKING:
-    from moorage import Artifact, Cloud
+    from moorage import Artifact, Cloud, Deployment
 
 
 class ConcurrencySuite(Suite):
@@ -116,3 +116,37 @@ class ConcurrencySuite(Suite):
 
         with ThreadPoolExecutor(6) as pool:
             assert list(pool.map(work, range(6))) == list(range(6))
+
+    @requires("artifacts.push", "artifacts.list", "artifacts.open", ANY_FILE)
+    def test_pushes_at_once(self, subject: Subject, cloud: "Cloud") -> None:
+        """Artifacts that are pushed at once are all there, each with its own content."""
+
+        def push(number: int) -> bytes:
+            name = subject.run.name("artifact")
+            path = data_file(subject, f"content {number}".encode() * 1000)
+            pushed = cloud.artifacts.push(path, name=name, kind=subject.kind)
+            with cloud.artifacts.open(pushed) as stream:
+                return stream.read()
+
+        with ThreadPoolExecutor(6) as pool:
+            contents = list(pool.map(push, range(12)))
+
+        assert contents == [f"content {number}".encode() * 1000 for number in range(12)]
+
+    @requires("deployments.deploy", "deployments.call", "artifacts.push", "artifacts.kind.app")
+    def test_calls_at_once(self, cloud: "Cloud", served: "Deployment") -> None:
+        """Calls that are made at once each get the answer to their own question."""
+
+        def call(number: int) -> object:
+            return cloud.deployments.call(served, "POST", "/echo", json=number).json()["body"]
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(call, range(40)))
+
+        assert answers == [str(number) for number in range(40)]
+
+    def test_reads_at_once(self, subject: Subject) -> None:
+        """Threads that read on one connection all get through, however many they are."""
+        with subject.connect() as cloud, ThreadPoolExecutor(40) as pool:
+            for done in [pool.submit(look, cloud) for _ in range(120)]:
+                done.result(timeout=PATIENCE_S)

@@ -257,6 +257,29 @@ class DeploymentSuite(Suite):
         assert all(moment.utcoffset() is not None for moment in told)
         assert told == sorted(told)
 
+    @requires("deployments.promote", "deployments.get")
+    def test_promote(self, cloud: "Cloud", new_deployment: Deploy) -> None:
+        """A deployment that is promoted is ready in its next stage, and is still the same one."""
+        made = new_deployment()
+        promoted = cloud.deployments.promote(made.name, to="production").result(timeout=PATIENCE_S)
+
+        assert promoted.state == "ready"
+        assert promoted.name == made.name
+        assert cloud.deployments.get(made.name).id == made.id
+
+    @requires("deployments.promote")
+    def test_promote_absent(self, subject: Subject, cloud: "Cloud") -> None:
+        """Promoting what does not exist raises `NotFoundError`."""
+        with pytest.raises(NotFoundError):
+            cloud.deployments.promote(subject.missing("deployment"), to="production")
+
+    @requires("deployments.autoscaling", "deployments.get")
+    def test_autoscaling(self, cloud: "Cloud", new_deployment: Deploy) -> None:
+        """The bounds of the number of replicas are what the provider tells."""
+        found = cloud.deployments.get(new_deployment(min_replicas=1, max_replicas=2).name)
+
+        assert found.spec is None or (found.spec.min_replicas, found.spec.max_replicas) == (1, 2)
+
     @extended
     @requires("deployments.get")
     def test_broken_app(self, subject: Subject, cloud: "Cloud") -> None:

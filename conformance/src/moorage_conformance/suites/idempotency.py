@@ -10,7 +10,7 @@ from moorage.errors import MoorageError, NotFoundError, Retry
 from .._connection import Recorder
 from .._metadata import requires
 from .._subject import PATIENCE_S, Subject
-from ._base import ANY_FILE, Suite, data_file, put_secret
+from ._base import ANY_FILE, Suite, data_file, eventually, put_secret, submit
 
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud, Deployment
@@ -151,3 +151,73 @@ class IdempotencySuite(Suite):
 
         assert len(ids) == 1
         assert [d.name for d in cloud.deployments.list()].count(name) == 1
+
+    @requires("secrets.put", "secrets.delete", "secrets.get")
+    def test_delete_secret_again(self, subject: Subject, cloud: "Cloud") -> None:
+        """A deletion that is repeated with `missing_ok` changes nothing and is no error."""
+        name = put_secret(subject, KEY="some-value")
+        for _ in range(4):
+            cloud.secrets.delete(name, missing_ok=True)
+
+        with pytest.raises(NotFoundError):
+            cloud.secrets.get(name)
+
+    @requires("artifacts.delete", "artifacts.push", "artifacts.list", ANY_FILE)
+    def test_delete_artifact_again(
+        self, cloud: "Cloud", new_data: "Callable[..., Artifact]"
+    ) -> None:
+        """A deletion of one version that is repeated leaves the other versions alone."""
+        first = new_data(b"one")
+        second = new_data(b"two", name=first.name)
+        for _ in range(4):
+            cloud.artifacts.delete(first, missing_ok=True)
+
+        assert [a.version for a in cloud.artifacts.list(first.name)] == [second.version]
+
+    @requires(
+        "deployments.stop",
+        "deployments.start",
+        "deployments.delete",
+        "deployments.deploy",
+        "artifacts.kind.app",
+    )
+    def test_deployment_calls_again(
+        self, cloud: "Cloud", new_deployment: "Callable[..., Deployment]"
+    ) -> None:
+        """Stops, starts and deletions that are repeated end as one of them would."""
+        made = new_deployment()
+        stopped = [cloud.deployments.stop(made.name).result(timeout=PATIENCE_S) for _ in "123"]
+        started = [cloud.deployments.start(made.name).result(timeout=PATIENCE_S) for _ in "123"]
+        for _ in range(3):
+            cloud.deployments.delete(made.name, missing_ok=True).result(timeout=PATIENCE_S)
+
+        assert {deployment.state for deployment in stopped} == {"stopped"}
+        assert {deployment.state for deployment in started} == {"ready"}
+        assert {deployment.id for deployment in (*stopped, *started)} == {made.id}
+
+    @requires("deployments.update", "deployments.labels", "deployments.deploy", "deployments.get")
+    def test_update_again(
+        self, cloud: "Cloud", new_deployment: "Callable[..., Deployment]"
+    ) -> None:
+        """The same update three times leaves what one of them would."""
+        made = new_deployment(labels={"team": "vision"})
+        for _ in range(3):
+            cloud.deployments.update(made.name, labels={"team": "speech"}).result(
+                timeout=PATIENCE_S
+            )
+        found = cloud.deployments.get(made.name)
+
+        assert found.spec is not None
+        assert found.spec.labels == {"team": "speech"}
+        assert found.id == made.id
+
+    @requires("jobs.submit.artifact", "jobs.get", "jobs.cancel", "jobs.input")
+    def test_cancel_again(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
+        """Cancelling a job three times ends it once and is no error."""
+        job = submit(subject, probe, "nap", input={"seconds": 300})
+        for _ in range(3):
+            cloud.jobs.cancel(job)
+        eventually(lambda: cloud.jobs.get(job).state.terminal, PATIENCE_S)
+        after = cloud.jobs.cancel(job)
+
+        assert after.state == cloud.jobs.get(job).state == "cancelled"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,21 @@ from moorage.errors import InvalidRequestError, MoorageError
 from .._connection import Recorder
 from .._metadata import extended, requires
 from .._subject import Subject
-from ._base import ANY_FILE, Suite, data_file, eventually, look
+from ..faults import Answer
+from ._base import (
+    ANY_FILE,
+    LISTING_NOUNS,
+    Suite,
+    UnsupportedHereError,
+    data_file,
+    eventually,
+    look,
+)
 
 if TYPE_CHECKING:
-    from moorage import Cloud
+    from moorage import Artifact, Cloud
+
+    from .._wire import Wire
 
 _IMPORTED = """\
 import sys
@@ -130,6 +142,52 @@ class LifecycleSuite(Suite):
 
         assert capsys.readouterr().out == ""
 
+    def test_sockets_closed(self, subject: Subject, wire: "Wire") -> None:
+        """A connection that was closed has no socket open, also where it ended with an error."""
+        before = wire.open_connections
+        cloud = subject.connect()
+        with wire.broken():
+            look(cloud)
+        with wire.broken(Answer(status=400, times=None)), pytest.raises(MoorageError):
+            look(cloud)
+        during = wire.open_connections
+        cloud.close()
+
+        assert during > before
+        assert eventually(lambda: wire.open_connections <= before, 5)
+
+    @requires("artifacts.push", "artifacts.open", ANY_FILE)
+    def test_left_half_way(self, subject: Subject, new_data: "Callable[..., Artifact]") -> None:
+        """Content that was read in part and closed leaves no socket, no file and no thread."""
+        pushed = new_data(b"x" * 500_000)
+
+        def use() -> None:
+            with subject.connect() as cloud, cloud.artifacts.open(pushed) as stream:
+                stream.read(10)
+
+        use()
+        gc.collect()
+        files, threads = len(_open_files()), threading.active_count()
+        for _ in range(5):
+            use()
+        gc.collect()
+
+        assert eventually(lambda: len(_open_files()) <= files, 5), _open_files()
+        assert eventually(lambda: threading.active_count() <= threads, 5), threading.enumerate()
+
+    @requires("artifacts.push", "artifacts.pull", ANY_FILE)
+    def test_pull_keeps_what_is_there(
+        self, subject: Subject, cloud: "Cloud", new_data: "Callable[..., Artifact]"
+    ) -> None:
+        """A pull to where something is replaces nothing: it is refused, and nothing is lost."""
+        pushed = new_data()
+        there = data_file(subject, b"mine")
+        with pytest.raises(MoorageError):
+            cloud.artifacts.pull(pushed, there)
+
+        assert there.read_bytes() == b"mine"
+        assert [path.name for path in there.parent.iterdir()] == [there.name]
+
     def test_light_import(self, subject: Subject) -> None:
         """Describing the provider imports neither its driver nor a transport."""
         done = subprocess.run(
@@ -192,11 +250,36 @@ class LifecycleSuite(Suite):
         assert unexpected == []
 
     @extended
-    @requires("secrets.list")
-    def test_iterated_after_close(self, subject: Subject) -> None:
+    @pytest.mark.parametrize("noun", LISTING_NOUNS)
+    def test_iterated_after_close(self, subject: Subject, noun: str) -> None:
         """A listing that is read after its connection was closed is refused."""
+        if not subject.supports(f"{noun}.list"):
+            raise UnsupportedHereError(f"{noun}.list is not declared")
         cloud = subject.connect()
-        listing = cloud.secrets.list()
+        listing = getattr(cloud, noun).list()
         cloud.close()
         with pytest.raises(InvalidRequestError):
             listing.first()
+
+    @extended
+    def test_forked_often(self, subject: Subject) -> None:
+        """Several forked processes at once each get their own answers, as the parent does."""
+        with subject.connect() as cloud:
+            look(cloud)
+            children = []
+            for _ in range(4):
+                pid = os.fork()
+                if pid == 0:
+                    code = 1
+                    try:
+                        for _ in range(5):
+                            look(cloud)
+                        code = 0
+                    finally:
+                        os._exit(code)
+                children.append(pid)
+            for _ in range(5):
+                look(cloud)
+            codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+
+        assert codes == [0, 0, 0, 0]

@@ -1,5 +1,6 @@
 """How long calls are waited for, given up and picked up again."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,14 +10,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moorage.errors import InvalidRequestError, OperationFailedError, TimedOutError
+from moorage.errors import (
+    InvalidRequestError,
+    OperationCancelledError,
+    OperationFailedError,
+    TimedOutError,
+    UnsupportedError,
+)
+from moorage.plugin import SecretValue
 
 from .._metadata import requires
 from .._subject import PATIENCE_S, Subject
+from ..faults import Answer
 from ._base import Suite, plain_settings, submit
 
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud, Deployment
+
+    from .._wire import Wire
 
 _RESUME = """\
 import json, sys, msgspec
@@ -147,3 +158,72 @@ class OperationSuite(Suite):
 
         assert result is None
         assert made.name not in {d.name for d in cloud.deployments.list()}
+
+    def test_progress(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
+        """A wait tells of each look at the operation, and of no other."""
+        operation = cloud.deployments.deploy(subject.run.name("deployment"), probe)
+        seen: list[object] = []
+        operation.result(timeout=PATIENCE_S, progress=seen.append)
+
+        assert all(told is operation for told in seen)
+        assert operation.done()
+
+    def test_damaged_token(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
+        """A token that is cut, changed or none at all is refused before anything is asked."""
+        operation = cloud.deployments.deploy(subject.run.name("deployment"), probe)
+        token = operation.token
+        operation.result(timeout=PATIENCE_S)
+        mark = subject.wire.mark()
+        for damaged in ("", "{}", token[:-2], f"x{token}", "[]", json.dumps({"v": 1})):
+            with pytest.raises(InvalidRequestError):
+                cloud.resume(damaged)
+
+        assert mark.requests == 0
+
+    def test_token_holds_no_credentials(
+        self, subject: Subject, cloud: "Cloud", probe: "Artifact"
+    ) -> None:
+        """A token can be kept anywhere: no credential of the profile stands in it."""
+        operation = cloud.deployments.deploy(subject.run.name("deployment"), probe)
+        token = operation.token
+        operation.result(timeout=PATIENCE_S)
+        secrets = [v.reveal() for v in subject.settings.values() if isinstance(v, SecretValue)]
+
+        assert [value for value in secrets if value and value in token] == []
+
+    @requires("jobs.submit.artifact", "jobs.get")
+    def test_token_of_a_job(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
+        """The token of a job leads another connection to the same job and its result."""
+        job = submit(subject, probe, "echo")
+        with subject.connect() as other:
+            done = other.resume(cloud.jobs.operation(job).token).result(timeout=PATIENCE_S)
+
+        assert done.id == job.id
+        assert done.state == "succeeded"
+
+    def test_wait_survives_an_outage(
+        self, subject: Subject, wire: "Wire", probe: "Artifact"
+    ) -> None:
+        """A wait goes on where the provider cannot be reached for a while."""
+        with subject.connect() as cloud:
+            operation = cloud.deployments.deploy(subject.run.name("deployment"), probe)
+            with wire.broken(Answer(status=503, method="GET", times=6)):
+                made = operation.result(timeout=PATIENCE_S)
+
+        assert made.state == "ready"
+
+    def test_cancel(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
+        """A deploy is called off where that is declared, and refused to be where it is not."""
+        operation = cloud.deployments.deploy(subject.run.name("deployment"), probe)
+        if operation.done():
+            operation.cancel()  # nothing is left to call off
+        elif subject.supports("deployments.cancel"):
+            operation.cancel()
+            with contextlib.suppress(OperationCancelledError):
+                operation.result(timeout=PATIENCE_S)
+        else:
+            with pytest.raises(UnsupportedError):
+                operation.cancel()
+            operation.result(timeout=PATIENCE_S)
+
+        assert operation.state in {"succeeded", "cancelled"}

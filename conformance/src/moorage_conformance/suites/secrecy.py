@@ -1,7 +1,9 @@
 """What is secret is shown nowhere."""
 
 import contextlib
+import copy
 import io
+import json
 import logging
 import pickle
 import tempfile
@@ -15,15 +17,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from moorage._cli._trace import Listener  # what --trace FILE writes
 from moorage.errors import AuthenticationError, MoorageError, PermissionDeniedError
 from moorage.plugin import SecretValue
 
 from .._metadata import extended, requires
 from .._subject import PATIENCE_S, Subject
-from ._base import Suite, UnsupportedHereError, look, submit
+from ..faults import Answer, Fault, Replace
+from ._base import Suite, UnsupportedHereError, data_file, look, state_directory, submit
+from .errors import WRITES
 
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud, Deployment
+
+    from .._wire import Wire
 
 
 def _canary() -> str:
@@ -69,6 +76,17 @@ def _logged(caplog: pytest.LogCaptureFixture) -> Iterator[io.StringIO]:
         yield stream
     finally:
         logging.getLogger().removeHandler(handler)
+
+
+def _files_that_hold(text: str, places: list[Path]) -> list[str]:
+    found = []
+    for path in (path for place in places for path in place.rglob("*")):
+        try:
+            if path.is_file() and text.encode() in path.read_bytes():
+                found.append(str(path))
+        except OSError:  # it was there for a moment only
+            continue
+    return found
 
 
 class SecrecySuite(Suite):
@@ -181,15 +199,94 @@ class SecrecySuite(Suite):
         name, canary = subject.run.name("secret"), _canary()
         monkeypatch.setattr(tempfile, "tempdir", tempfile.mkdtemp(dir=subject.directory))
         cloud.secrets.put(name, {"KEY": canary})
+        state = state_directory()
         places = [subject.directory, subject.run.ledger.path.parent]
-        holding = [
-            str(path)
-            for place in places
-            for path in place.rglob("*")
-            if path.is_file() and canary.encode() in path.read_bytes()
+
+        assert _files_that_hold(canary, [*places, *([state] if state is not None else [])]) == []
+
+    @requires("secrets.put", "secrets.get", "secrets.delete")
+    def test_traces(self, subject: Subject) -> None:
+        """No secret value and no credential stands in a trace, which tells of every request."""
+        canary, path = _canary(), data_file(subject).with_name("trace.jsonl")
+        listener = Listener(debug=False, trace=str(path))
+        try:
+            with subject.connect() as cloud:
+                name = subject.run.name("secret")
+                cloud.secrets.put(name, {"KEY": canary})
+                if cloud.supports("secrets.reveal"):
+                    cloud.secrets.get(name, reveal=True)
+                cloud.secrets.delete(name)
+        finally:
+            listener.close()
+        written = path.read_text("utf-8")
+
+        assert "secrets.put" in written
+        assert canary not in written
+        assert [key for key, value in _secret_settings(subject).items() if value in written] == []
+
+    @requires("secrets.put")
+    @pytest.mark.parametrize("status", [400, 409, 500])
+    def test_quoted_by_the_server(self, subject: Subject, wire: "Wire", status: int) -> None:
+        """A server that quotes a secret when it refuses it does not bring it into the error."""
+        canary, name = _canary(), subject.run.name("secret")
+        said = json.dumps({"message": f"bad value {canary}", "detail": [canary], canary: "x"})
+        fault = Answer(
+            status=status, body=said, content_type="application/json", method=WRITES, times=None
+        )
+        with (
+            subject.connect() as cloud,
+            wire.broken(fault),
+            pytest.raises(MoorageError) as caught,
+        ):
+            cloud.secrets.put(name, {"KEY": canary})
+
+        assert canary not in _shown(caught.value)
+        assert canary not in caught.value.message
+
+    def test_credentials_quoted(self, subject: Subject, wire: "Wire") -> None:
+        """A server that quotes the credentials it got does not bring them into the error."""
+        secrets = _secret_settings(subject)
+        if not secrets:
+            raise UnsupportedHereError("the provider has no credentials")
+        said = " ".join(secrets.values())
+        kinds: list[Fault] = [
+            Answer(status=401, body=json.dumps({"message": f"no: {said}"}), times=None),
+            Answer(status=302, headers={"Location": f"/x?token={said.split()[0]}"}, times=None),
+            Replace(body=f"<title>{said}</title>", times=None),
+        ]
+        shown = ""
+        with subject.connect() as cloud:
+            for fault in kinds:
+                with wire.broken(fault), pytest.raises(MoorageError) as caught:
+                    look(cloud)
+                shown += _shown(caught.value)
+
+        assert [name for name, value in secrets.items() if value in shown] == []
+
+    def test_credentials_on_this_machine(self, subject: Subject, cloud: "Cloud") -> None:
+        """No credential stands in a command line, in the ledger, or in what moorage keeps."""
+        secrets = _secret_settings(subject)
+        look(cloud)
+        state = state_directory()
+        places = [subject.run.ledger.path.parent, *([state] if state is not None else [])]
+        seen = [
+            name
+            for name, value in secrets.items()
+            if _processes_that_show(value) or _files_that_hold(value, places)
         ]
 
-        assert holding == []
+        assert seen == []
+
+    @requires("secrets.put", "secrets.get")
+    def test_copies_and_pickles(self, subject: Subject, cloud: "Cloud") -> None:
+        """What holds a secret value cannot be pickled, and its copies show nothing either."""
+        name, canary = subject.run.name("secret"), _canary()
+        cloud.secrets.put(name, {"KEY": canary})
+        found = cloud.secrets.get(name, reveal=cloud.supports("secrets.reveal"))
+        shown = _shown(copy.copy(found)) + _shown(copy.deepcopy(found))
+        shown += f"{found.values} {found.values!r} {vars(subject.run)}"
+
+        assert canary not in shown
 
     def test_settings(self, subject: Subject, cloud: "Cloud") -> None:
         """No credential among the settings is shown by the connection, its client or an error."""
