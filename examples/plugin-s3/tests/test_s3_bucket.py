@@ -3,7 +3,6 @@
 import ast
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +19,6 @@ from moorage.errors import (
     NotFoundError,
     PermissionDeniedError,
     QuotaError,
-    RateLimitedError,
-    Retry,
     TimedOutError,
     UnavailableError,
     UnsupportedError,
@@ -199,28 +196,11 @@ def test_codes(settings: dict[str, Any], code: str, status: int, error: type[Moo
         assert proxy.counts.requests == 1
 
 
-def test_slow_down(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that asks to slow down is asked again a few times, and then the caller is told."""
-    pauses: list[float] = []
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=pauses.append))
-    with FaultServer() as server, FaultProxy(server.url) as proxy:
-        proxy.script(Answer(status=429, retry_after=7, times=None))
-        client = Client(**{**settings, "endpoint": proxy.url})
-        with pytest.raises(RateLimitedError) as caught:
-            client.get("x")
-        client.close()
-
-    assert caught.value.retry_after_s == 7
-    assert caught.value.retry is Retry.SAFE
-    assert proxy.counts.requests == 4
-    assert len(pauses) == 3
-
-
 def test_silence(settings: dict[str, Any]) -> None:
     """A server that does not answer is waited for as long as the settings say."""
     with FaultServer() as server, FaultProxy(server.url) as proxy:
         proxy.script(Stall(times=None))
-        client = Client(**{**settings, "endpoint": proxy.url, "timeout": 0.2})
+        client = Client(**{**settings, "endpoint": proxy.url, "read_timeout": 0.2, "attempts": 2})
         with pytest.raises(TimedOutError, match="Read timeout"):
             client.get("x")
         client.close()
@@ -256,4 +236,9 @@ def test_imports_public_interface_only() -> None:
                 found |= {name.name for name in node.names}
 
     ours = {name for name in found if name and name.partition(".")[0].startswith("moorage")}
-    assert ours == {"moorage.errors", "moorage.plugin", "moorage.plugin.archive"}
+    assert ours == {
+        "moorage.errors",
+        "moorage.plugin",
+        "moorage.plugin.archive",
+        "moorage.plugin.transport",
+    }

@@ -74,7 +74,7 @@ def test_cut_upload_goes_on(
     path = file(LARGE)
     with FaultProxy(settings["endpoint"]) as proxy:
         proxy.script(Reset(method="PUT", path="*/content/*", nth=3, times=None))
-        broken = connect(endpoint=proxy.url, timeout=5)
+        broken = connect(endpoint=proxy.url, attempts=2)
         with pytest.raises(UnavailableError):
             broken.artifacts.push(path, name=_name(request), kind="data")
     with FaultProxy(settings["endpoint"]) as proxy:

@@ -2,30 +2,31 @@
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from moorage.errors import AlreadyExistsError, InvalidRequestError
-from moorage.plugin import SecretValue
+from moorage.errors import AlreadyExistsError, ConfigError, DecodeError, InvalidRequestError
+from moorage.plugin import OpenContext, SecretValue, SystemClock
 
 from ._errors import translated
+from ._repeat import Repeater
 from ._settings import S3Settings
+from ._whole import check_whole
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-ATTEMPTS = 4
-"""How often a request is made before it counts as failed; every one can be repeated."""
+T = TypeVar("T")
 
 CONFIG: Mapping[str, Any] = {
-    "retries": {"total_max_attempts": ATTEMPTS, "mode": "standard"},
+    "retries": {"total_max_attempts": 1},  # see _repeat.py
     "ignore_configured_endpoint_urls": True,
     # The newer checksums are more than many servers understand; content has its own.
     "request_checksum_calculation": "when_required",
@@ -33,6 +34,7 @@ CONFIG: Mapping[str, Any] = {
 }
 
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # What boto3 would read from variables and files of its own. A profile that names a bucket and a
 # key must not be talked into another account by them.
@@ -57,52 +59,29 @@ class Client:
 
     Keys are given without the prefix of the settings. Errors are those of `moorage.errors`.
 
+    Args:
+        context: What the portable layer brings; `None` where the client stands alone.
+        settings: The keys of a profile. Nothing is sent.
+
     Attributes:
         where: What all keys begin with, written as `s3://BUCKET/PREFIX`.
+        repeater: Makes requests until they succeed.
+
+    Raises:
+        ConfigError: A setting is missing or cannot be used.
     """
 
-    def __init__(
-        self,
-        *,
-        bucket: str,
-        access_key_id: str,
-        secret_access_key: SecretValue,
-        session_token: SecretValue | None = None,
-        endpoint: str | None = None,
-        region: str = "us-east-1",
-        prefix: str = "moorage/",
-        path_style: bool = True,
-        ca_bundle: Path | None = None,
-        timeout: float = 60.0,
-        user_agent: str = "moorage-s3",
-    ) -> None:
-        """Describe the bucket; the keywords are those of a profile. Nothing is sent."""
-        self.where = f"s3://{bucket}/{prefix}"
-        self._bucket = bucket
-        self._prefix = prefix
-        self._session_token = session_token
-        self._keys = (access_key_id, secret_access_key)
-        self._options: dict[str, Any] = {
-            "endpoint_url": endpoint,
-            "region_name": region,
-            "verify": str(ca_bundle) if ca_bundle else None,
-            "config": Config(
-                **CONFIG,
-                user_agent_extra=user_agent,
-                connect_timeout=timeout,
-                read_timeout=timeout,
-                s3={"addressing_style": "path" if path_style else "virtual"},
-            ),
-        }
+    def __init__(self, context: OpenContext | None = None, /, **settings: Any) -> None:
+        known = _checked(settings)
+        self.where = f"s3://{known.bucket}/{known.prefix}"
+        self.repeater = Repeater(
+            known.http_options().retry, known.timeout, context.clock if context else SystemClock()
+        )
+        self._settings = known
+        self._user_agent = context.user_agent if context else "moorage-s3"
         self._lock = threading.Lock()
         self._opened: tuple[int, S3Client] | None = None
         self._closed = False
-
-    @classmethod
-    def of(cls, settings: S3Settings, user_agent: str) -> Self:
-        """Describe the bucket of a profile."""
-        fields = {name: getattr(settings, name) for name in S3Settings.__struct_fields__}
-        return cls(**fields, user_agent=user_agent)
 
     def __repr__(self) -> str:
         return f"<Client of {self.where}>"
@@ -127,21 +106,48 @@ class Client:
             return self._opened[1]
 
     def _open(self) -> "S3Client":
-        key, secret = self._keys
-        token = self._session_token
+        known = self._settings
+        token, proxy = known.session_token, known.proxy
+        certificate: str | tuple[str, str] | None = None
+        if known.client_certificate:
+            certificate = str(known.client_certificate)
+            if known.client_key:
+                certificate = (certificate, str(known.client_key))
         with translated(f"connect to {self.where}"):
             opened: S3Client = new_session().client(
                 "s3",
-                aws_access_key_id=key,
-                aws_secret_access_key=secret.reveal(),
+                endpoint_url=known.endpoint,
+                region_name=known.region,
+                verify=str(known.ca_bundle) if known.ca_bundle else None,
+                aws_access_key_id=known.access_key_id,
+                aws_secret_access_key=known.secret_access_key.reveal(),
                 aws_session_token=token.reveal() if token else None,
-                **self._options,
+                config=Config(
+                    **CONFIG,
+                    user_agent_extra=self._user_agent,
+                    connect_timeout=known.connect_timeout,
+                    read_timeout=known.read_timeout,
+                    client_cert=certificate,
+                    proxies=dict.fromkeys(("http", "https"), proxy.reveal()) if proxy else None,
+                    s3={"addressing_style": "path" if known.path_style else "virtual"},
+                ),
             )
+            check_whole(opened)
         return opened
 
     def place(self, key: str) -> Any:
         """Return the bucket and the whole key, as boto3's calls want them."""
-        return {"Bucket": self._bucket, "Key": self._prefix + key}
+        return {"Bucket": self._settings.bucket, "Key": self._settings.prefix + key}
+
+    def ask(self, doing: str, request: "Callable[[S3Client], T]", *, repeatable: bool = True) -> T:
+        """Return what a request through boto3 gives, made again where it fails for a moment.
+
+        Args:
+            doing: What fails, as it reads after "cannot".
+            request: Makes it.
+            repeatable: Whether a second one is harmless.
+        """
+        return self.repeater.run(doing, lambda: request(self.boto3), repeatable=repeatable)
 
     def get(self, key: str) -> bytes:
         """Return a small object.
@@ -149,17 +155,20 @@ class Client:
         Raises:
             NotFoundError: There is none.
         """
-        with (
-            translated(f"read {self.where}{key}"),
-            closing(self.boto3.get_object(**self.place(key))["Body"]) as body,
-        ):
-            content: bytes = body.read()
-            return content
+
+        def read(s3: "S3Client") -> bytes:
+            with closing(s3.get_object(**self.place(key))["Body"]) as body:
+                content: bytes = body.read()
+                return content
+
+        return self.ask(f"read {self.where}{key}", read)
 
     def put(self, key: str, content: bytes) -> None:
         """Store a small object in place of what is there."""
-        with translated(f"write {self.where}{key}"):
-            self.boto3.put_object(**self.place(key), Body=content)
+        self.ask(
+            f"write {self.where}{key}",
+            lambda s3: s3.put_object(**self.place(key), Body=content),
+        )
 
     def create(self, key: str, content: bytes) -> None:
         """Store a small object where there is none.
@@ -169,38 +178,41 @@ class Client:
         Raises:
             AlreadyExistsError: There is one.
         """
-        with translated(f"write {self.where}{key}"):
+
+        def write(s3: "S3Client") -> None:
             try:
-                self.boto3.put_object(**self.place(key), Body=content, IfNoneMatch="*")
+                s3.put_object(**self.place(key), Body=content, IfNoneMatch="*")
             except ClientError as exc:
                 if exc.response.get("Error", {}).get("Code") in _TAKEN:
                     raise AlreadyExistsError(f"there is something at {self.where}{key}") from exc
                 raise
 
+        self.ask(f"write {self.where}{key}", write)
+
     def delete(self, key: str) -> None:
         """Delete an object; it is no error that there is none, because the server does not tell."""
-        with translated(f"delete {self.where}{key}"):
-            self.boto3.delete_object(**self.place(key))
+        self.ask(f"delete {self.where}{key}", lambda s3: s3.delete_object(**self.place(key)))
 
-    def keys(self, prefix: str, *, after: str = "", limit: int | None = None) -> Iterator[str]:
+    def keys(self, prefix: str, *, after: str = "") -> Iterator[str]:
         """Yield keys in the order of their bytes, fetched as they are asked for.
 
         Args:
             prefix: What they begin with.
             after: Only those after this one.
-            limit: About how many will be read.
         """
-        arguments: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
+        whole = self._settings.prefix
+        arguments: Any = {"Bucket": self._settings.bucket, "Prefix": whole + prefix}
         if after:
-            arguments["StartAfter"] = self._prefix + after
-        if limit:
-            arguments["MaxKeys"] = min(limit, 1000)
+            arguments["StartAfter"] = whole + after
         while True:
-            with translated(f"list {self.where}{prefix}"):
-                page: Mapping[str, Any] = self.boto3.list_objects_v2(**arguments)
+            page: Mapping[str, Any] = self.ask(
+                f"list {self.where}{prefix}", lambda s3: s3.list_objects_v2(**arguments)
+            )
+            if "IsTruncated" not in page:
+                raise DecodeError(f"what the server says of {self.where}{prefix} is no list")
             for found in page.get("Contents", ()):
-                yield found["Key"].removeprefix(self._prefix)
-            if not page.get("IsTruncated"):
+                yield found["Key"].removeprefix(whole)
+            if not page["IsTruncated"]:
                 return
             arguments["ContinuationToken"] = page["NextContinuationToken"]
 
@@ -211,3 +223,22 @@ class Client:
             opened, self._opened = self._opened, None
         if opened is not None and opened[0] == os.getpid():
             opened[1].close()
+
+
+def _checked(settings: dict[str, Any]) -> S3Settings:
+    texts = ("secret_access_key", "session_token")
+    wrapped: dict[str, Any] = {
+        key: SecretValue(value) if key in texts and isinstance(value, str) else value
+        for key, value in settings.items()
+    }
+    try:
+        known = S3Settings(**wrapped)
+    except TypeError as exc:
+        raise ConfigError(str(exc), hint="the settings of a profile are the keywords") from exc
+    parts = urlsplit(known.endpoint or "https://")
+    if parts.scheme == "http" and parts.hostname not in _HERE and not known.allow_plain_http:
+        raise ConfigError(
+            f"{known.endpoint} would be spoken to without TLS",
+            hint="write https://, or set allow_plain_http",
+        )
+    return known

@@ -11,7 +11,8 @@ class S3Driver:
     """One open bucket."""
 
     def __init__(self, settings: S3Settings, context: OpenContext) -> None:
-        self._client = Client.of(settings, context.user_agent)
+        fields = {name: getattr(settings, name) for name in settings.__struct_fields__}
+        self._client = Client(context, **fields)
         self._scope = f"{settings.endpoint or settings.region}/{settings.bucket}/{settings.prefix}"
         self._artifacts = Artifacts(self._client, context.clock)
 

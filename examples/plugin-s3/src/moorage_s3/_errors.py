@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from botocore import exceptions as native
+from botocore.parsers import ResponseParserError
 
 from moorage.errors import (
     AuthenticationError,
@@ -64,6 +65,7 @@ _STATUSES: Mapping[int, type[MoorageError]] = {
     301: ConfigError,
     307: ConfigError,
     401: AuthenticationError,
+    402: QuotaError,
     403: PermissionDeniedError,
     404: NotFoundError,
     408: UnavailableError,
@@ -110,7 +112,7 @@ def translated(doing: str) -> Iterator[None]:
         raise
     except native.ClientError as exc:
         raise from_reply(exc, doing) from exc
-    except (native.BotoCoreError, native.HTTPClientError) as exc:
+    except (native.BotoCoreError, native.HTTPClientError, ResponseParserError) as exc:
         raise from_library(exc, doing) from exc
     except OSError as exc:
         raise from_os(exc, doing) from exc
@@ -135,8 +137,7 @@ def from_reply(exc: native.ClientError, doing: str) -> MoorageError:
         "request_id": metadata.get("RequestId"),
     }
     if kind is UnavailableError:
-        # Every request of this provider can be repeated, and has been.
-        context.update(retry=Retry.EXHAUSTED, origin=Origin.PROVIDER)
+        context["origin"] = Origin.PROVIDER
     if kind is RateLimitedError:
         context["retry_after_s"] = _seconds(metadata.get("HTTPHeaders", {}).get("retry-after"))
     return kind(f"cannot {doing}: the server says {said}", **context)
@@ -157,11 +158,9 @@ def from_library(exc: Exception, doing: str) -> MoorageError:
                 retry=Retry.NEVER,
             )
         case _ if isinstance(exc, _WAITED_TOO_LONG):
-            return TimedOutError(message, hint="see the setting timeout", retry=Retry.EXHAUSTED)
+            return TimedOutError(message, hint="see the setting read_timeout")
         case native.HTTPClientError() | native.ConnectionError() | native.IncompleteReadError():
-            return UnavailableError(
-                message, hint="is the endpoint right, and reachable?", retry=Retry.EXHAUSTED
-            )
+            return UnavailableError(message, hint="is the endpoint right, and reachable?")
         case _:
             return DecodeError(message)
 

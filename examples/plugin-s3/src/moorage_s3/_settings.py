@@ -1,15 +1,15 @@
 """The settings of the S3 provider: the keys of a profile."""
 
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from moorage.plugin import SecretValue, Settings, setting
+from moorage.plugin import SecretValue, setting
+from moorage.plugin.transport import HttpSettings
 
 
-class S3Settings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a profile of the S3 provider can say.
+class S3Settings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a profile of the S3 provider can say, on top of time limits, TLS and proxies.
 
     Amazon's own variables are read last of all; its configuration files are not read.
     """
@@ -54,14 +54,3 @@ class S3Settings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True
         bool,
         setting("Whether the bucket stands in the path instead of the host name."),
     ] = True
-
-    ca_bundle: Annotated[
-        Path | None,
-        setting("Certificates that the server's is checked against.", trusted=True),
-    ] = None
-
-    timeout: Annotated[
-        float,
-        msgspec.Meta(gt=0, le=3600),
-        setting("Seconds to wait for a connection, and for each next byte."),
-    ] = 60.0

@@ -5,16 +5,26 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from moorage.errors import MoorageError, NotFoundError, TimedOutError, UnavailableError
+from moorage.errors import (
+    MoorageError,
+    NotFoundError,
+    PermissionDeniedError,
+    TimedOutError,
+    UnavailableError,
+    UnsupportedError,
+)
 
-from ._client import ATTEMPTS, Client
+from ._client import Client
 from ._errors import CUT, translated
 from ._pack import Pieces
 from ._stream import CHUNK_BYTES
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
 PART_BYTES = 8 << 20
@@ -51,15 +61,21 @@ def upload(
     """
     if content_bytes <= PART_BYTES:
         (whole,) = Pieces(chunks, PART_BYTES)
-        with translated(f"write {client.where}{key}"):
-            client.boto3.put_object(**client.place(key), Body=whole, ContentMD5=_checksum(whole))
+        client.ask(
+            f"write {client.where}{key}",
+            lambda s3: s3.put_object(**client.place(key), Body=whole, ContentMD5=_checksum(whole)),
+        )
         advance(len(whole))
         return key
     found = unfinished(client, key.rpartition("-")[0] + "-")
-    with translated(f"write {client.where}{key}"):
-        if found is None:
-            upload_id = client.boto3.create_multipart_upload(**client.place(key))["UploadId"]
-            found = Unfinished(key, upload_id)
+    if found is None:
+        # Not repeatable: a second one would begin another upload, and the first be left.
+        begun = client.ask(
+            f"write {client.where}{key}",
+            lambda s3: s3.create_multipart_upload(**client.place(key)),
+            repeatable=False,
+        )
+        found = Unfinished(key, begun["UploadId"])
     try:
         _fill(client, found, chunks, max(PART_BYTES, -(-content_bytes // _MOST_PARTS)), advance)
     except (UnavailableError, TimedOutError):
@@ -79,10 +95,12 @@ def _fill(
     going: deque[tuple[int, int, Future[str]]] = deque()
 
     def send(number: int, piece: bytes) -> str:
-        with translated(f"write part {number} of {client.where}{into.key}"):
-            reply = client.boto3.upload_part(
+        reply = client.ask(
+            f"write part {number} of {client.where}{into.key}",
+            lambda s3: s3.upload_part(
                 **place, PartNumber=number, Body=piece, ContentMD5=_checksum(piece)
-            )
+            ),
+        )
         return reply["ETag"]
 
     def settle() -> None:
@@ -107,12 +125,15 @@ def _fill(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    with translated(f"write {client.where}{into.key}"):
+
+    def complete(s3: "S3Client") -> None:
         try:
-            client.boto3.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
-        except client.boto3.exceptions.NoSuchUpload:
+            s3.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
+        except s3.exceptions.NoSuchUpload:
             # Its reply was lost, or another process went on with the same upload and was faster.
-            client.boto3.head_object(**client.place(into.key))
+            s3.head_object(**client.place(into.key))
+
+    client.ask(f"write {client.where}{into.key}", complete)
 
 
 def unfinished(client: Client, prefix: str) -> Unfinished | None:
@@ -121,13 +142,13 @@ def unfinished(client: Client, prefix: str) -> Unfinished | None:
     Some servers list uploads by their whole key only; there an upload begins anew.
     """
     whole = client.place(prefix)
-    with translated(f"look for uploads to {client.where}{prefix}"):
-        try:
-            reply = client.boto3.list_multipart_uploads(Bucket=whole["Bucket"], Prefix=whole["Key"])
-        except client.boto3.exceptions.ClientError as exc:
-            if exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") not in {403, 501}:
-                raise
-            return None  # listing uploads is a right of its own, which pushing can do without
+    try:
+        reply = client.ask(
+            f"look for uploads to {client.where}{prefix}",
+            lambda s3: s3.list_multipart_uploads(Bucket=whole["Bucket"], Prefix=whole["Key"]),
+        )
+    except (PermissionDeniedError, UnsupportedError):
+        return None  # listing uploads is a right of its own, which pushing can do without
     for upload_ in reply.get("Uploads", ()):
         if upload_["Key"].startswith(whole["Key"]):
             key = prefix + upload_["Key"].removeprefix(whole["Key"])
@@ -149,13 +170,10 @@ def _parts(client: Client, place: Mapping[str, Any]) -> dict[int, str]:
     found: dict[int, str] = {}
     marker = 0
     while True:
-        with translated(f"look for parts of s3://{place['Bucket']}/{place['Key']}"):
-            page: Mapping[str, Any] = client.boto3.list_parts(
-                Bucket=place["Bucket"],
-                Key=place["Key"],
-                UploadId=place["UploadId"],
-                PartNumberMarker=marker,
-            )
+        page: Mapping[str, Any] = client.ask(
+            f"look for parts of s3://{place['Bucket']}/{place['Key']}",
+            partial(_list_parts, place=place, marker=marker),
+        )
         found.update({part["PartNumber"]: part["ETag"] for part in page.get("Parts", ())})
         if not page.get("IsTruncated"):
             return found
@@ -172,23 +190,33 @@ def download(client: Client, key: str, content_bytes: int) -> Iterator[bytes]:
     done, failures = 0, 0
     while done < content_bytes:
         before = done
+        rest = f"bytes={done}-{content_bytes - 1}"
+        body = client.ask(
+            f"read {client.where}{key}",
+            partial(_begin, place=client.place(key), rest=rest),
+        )
         with translated(f"read {client.where}{key}"):
-            body = client.boto3.get_object(
-                **client.place(key), Range=f"bytes={done}-{content_bytes - 1}"
-            )["Body"]
             try:
                 for chunk in body.iter_chunks(CHUNK_BYTES):
                     done += len(chunk)
                     yield chunk
             except CUT:
                 failures = 1 if done > before else failures + 1
-                if failures >= ATTEMPTS:
+                if failures >= client.repeater.policy.attempts:
                     raise
             else:
                 if done == before:
                     raise NotFoundError(f"{client.where}{key} ends after {done} bytes")
             finally:
                 body.close()
+
+
+def _list_parts(s3: "S3Client", *, place: Any, marker: int) -> Any:
+    return s3.list_parts(**place, PartNumberMarker=marker)
+
+
+def _begin(s3: "S3Client", *, place: Any, rest: str) -> "StreamingBody":
+    return s3.get_object(**place, Range=rest)["Body"]
 
 
 def _checksum(piece: bytes) -> str:
