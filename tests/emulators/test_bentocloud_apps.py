@@ -181,9 +181,28 @@ def test_what_cannot_run(wire: Wire, packs: tuple[bytes, bytes], tmp_path: Path)
     (app / "probe_app.py").write_text("raise RuntimeError('broken')\n", "utf-8")
     wire.push("broken:v1", pack(app), **manifest())
     wire.push("rubbish:v1", b"rubbish", **manifest())
-    broken = wire.deploy("broken", "broken:v1")["urls"][0]
-    rubbish = wire.deploy("rubbish", "rubbish:v1")["urls"][0]
+    broken = wire.deploy("broken", "broken:v1")
+    rubbish = wire.deploy("rubbish", "rubbish:v1")
 
-    assert wire.bare("GET", f"{broken}/readyz").status == 503
-    assert wire.ask("GET", "/api/v2/deployments/broken")["status"] == "failed"
-    assert wire.bare("GET", f"{rubbish}/readyz").status == 503
+    assert broken["status"] == "failed"
+    assert rubbish["status"] == "image-build-failed"
+    assert wire.bare("GET", f"{broken['urls'][0]}/readyz").status == 503
+    assert wire.bare("GET", f"{rubbish['urls'][0]}/readyz").status == 503
+
+
+def test_jobs_alone(wire: Wire, tmp_path: Path) -> None:
+    """An app without a service runs its jobs and answers nothing else."""
+    app = write_probe(tmp_path / "jobs" / "app")
+    about = (app / "moorage.toml").read_text("utf-8")
+    service = '[service]\napp = "probe_app:app"\nhealth = "/healthz"\n'
+    (app / "moorage.toml").write_text(about.replace(service, ""), "utf-8")
+    wire.push("jobs:v1", pack(app), **manifest())
+    made = wire.deploy("jobs", "jobs:v1")
+    url = made["urls"][0]
+    begun = wire.bare("POST", f"{url}/echo/submit", b'{"input": 1}').json()
+
+    assert service in about
+    assert made["status"] == "running"
+    assert finished(wire, f"{url}/echo", begun["task_id"]) == "completed"
+    assert wire.bare("GET", f"{url}/").status == 404
+    assert wire.bare("GET", f"{url}/readyz").status == 200

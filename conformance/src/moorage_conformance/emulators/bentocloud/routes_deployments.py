@@ -53,6 +53,7 @@ async def _create(request: web.Request) -> web.Response:
     wanted = msgspec.convert(raw, CreateDeployment)
     made = held.deployer.create(wanted, raw, held.cluster(query(request, "cluster")))
     await held.open_endpoint(made)
+    await held.begin(made)
     return reply(made.view(urls=held.urls(made)))
 
 
@@ -65,12 +66,14 @@ async def _update(request: web.Request) -> web.Response:
     found = _found(request)
     raw = msgspec.json.decode(await request.read())
     state(request).deployer.update(found, msgspec.convert(raw, UpdateDeployment), raw)
+    await state(request).begin(found)
     return reply(found.view(urls=state(request).urls(found)))
 
 
 async def _void_update(request: web.Request) -> web.Response:
     found = _found(request)
     state(request).deployer.redeploy(found)
+    await state(request).begin(found)
     return reply(found.view(urls=state(request).urls(found)))
 
 

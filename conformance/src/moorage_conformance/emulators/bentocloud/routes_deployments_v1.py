@@ -40,6 +40,7 @@ async def _create(request: web.Request) -> web.Response:
     cluster = held.cluster(request.match_info["cluster"])
     made = held.deployer.create_v1(await body(request, CreateDeploymentV1), cluster)
     await held.open_endpoint(made)
+    await held.begin(made)
     return _shown(request, made)
 
 
@@ -51,6 +52,7 @@ async def _get(request: web.Request) -> web.Response:
 async def _update(request: web.Request) -> web.Response:
     found = _found(request)
     state(request).deployer.update_v1(found, await body(request, UpdateDeploymentV1))
+    await state(request).begin(found)
     return _shown(request, found)
 
 

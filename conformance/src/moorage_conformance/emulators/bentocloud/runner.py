@@ -1,10 +1,11 @@
 """Running for real what is deployed: the pack that was uploaded, unpacked as the cloud would."""
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ _SOURCES = "src"
 class Runner:
     """The processes of all deployments.
 
-    A process is started by the first call of a deployment's endpoint, and there is one, however
-    many pods are shown: what it writes stands in the log of the first of them.
+    A portable app is started with its deployment, a bento of another kind by the first call, since
+    the packages that it needs are a large thing to install. There is one process, however many
+    pods are shown: what it writes stands in the log of the first of them.
     """
 
     def __init__(self, apps: AppRunner, storage: Storage, secrets: SecretStore) -> None:
@@ -45,6 +47,20 @@ class Runner:
         """Return whether a deployment runs a portable app, and no bento of another kind."""
         return (await self._run(deployment)).portable
 
+    async def begin(self, deployment: Deployment) -> None:
+        """Start what was just deployed; the deployment has failed if that cannot be."""
+        if deployment.dev or not deployment.pods:
+            return  # its files come later, or it waits for a call
+        try:
+            portable = await self.portable(deployment)
+        except ApiError as error:
+            deployment.fail("image-build-failed")
+            deployment.pods[0].log.write([error.text])
+            return
+        if portable:
+            with contextlib.suppress(ApiError):
+                await self.start(deployment)
+
     async def start(self, deployment: Deployment) -> None:
         """Start what a deployment runs, and return once it is ready.
 
@@ -52,8 +68,9 @@ class Runner:
             ApiError: It does not get there; the deployment has failed then.
         """
         run = await self._run(deployment)
-        with _failing(deployment):
-            await asyncio.to_thread(self._apps.start, run.name)
+        if run.serves:
+            with _failing(deployment):
+                await asyncio.to_thread(self._apps.start, run.name)
 
     async def call(
         self,
@@ -69,6 +86,8 @@ class Runner:
             ApiError: It cannot run; the deployment has failed then.
         """
         run = await self._run(deployment)
+        if not run.serves:
+            raise ApiError("Not Found", 404)
         with _failing(deployment):
             return await asyncio.to_thread(
                 self._apps.call, run.name, method, target, headers=headers, body=body
@@ -187,6 +206,10 @@ class _Run:
         self.name = name
         self.source = source
         self.portable = (source / _APP_FILE).is_file()
+        self.serves = not self.portable or "service" in tomllib.loads(
+            (source / _APP_FILE).read_text("utf-8")
+        )
+        """Whether there is more to call than jobs."""
         self.env = env
         self.lines = 0
         """How many lines of its log were read."""
@@ -195,7 +218,7 @@ class _Run:
         self.reading = asyncio.Lock()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _failing(deployment: Deployment) -> Iterator[None]:
     """Let a deployment fail if what it runs does not start."""
     try:

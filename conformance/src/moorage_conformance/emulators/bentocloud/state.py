@@ -93,6 +93,11 @@ class State:
         if self.runner is not None and self._own is not None:
             deployment.url = await self._own.open(deployment)
 
+    async def begin(self, deployment: Deployment) -> None:
+        """Start what was just deployed, if it shall really run."""
+        if self.runner is not None:
+            await self.runner.begin(deployment)
+
     async def close_endpoint(self, deployment: Deployment) -> None:
         """Let a deployment that was deleted be called no more."""
         if self._own is not None and deployment.url:

@@ -150,9 +150,9 @@ class Deployment(Resource):
         """Bring it to the last status that it goes to."""
         return self._course.finish()
 
-    def fail(self) -> None:
+    def fail(self, status: str = "failed") -> None:
         """Let it have failed; its pods stay to be looked at."""
-        self._course = Course(["failed"])
+        self._course = Course([status])
         self.touch()
 
     def go(self, states: Sequence[str], pace: Pace) -> None:
