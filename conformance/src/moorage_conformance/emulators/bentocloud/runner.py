@@ -29,7 +29,8 @@ class Runner:
     """The processes of all deployments.
 
     A portable app is started with its deployment, a bento of another kind by the first call, since
-    the packages that it needs are a large thing to install. There is one process, however many
+    the packages that it needs are a large thing to install. What has been seen to start before,
+    with the same variables, is started by the first call too. There is one process, however many
     pods are shown: what it writes stands in the log of the first of them.
     """
 
@@ -38,7 +39,8 @@ class Runner:
         self._storage = storage
         self._secrets = secrets
         self._runs: dict[str, _Run] = {}
-        self._packs: dict[Path, Path] = {}
+        self._packs: dict[str, Path] = {}
+        self._seen: set[tuple[Path, frozenset[tuple[str, str]]]] = set()
         self._unpacking = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
         self._place = Path(tempfile.mkdtemp(prefix="moorage-bentocloud-apps-"))
@@ -52,12 +54,12 @@ class Runner:
         if deployment.dev or not deployment.pods:
             return  # its files come later, or it waits for a call
         try:
-            portable = await self.portable(deployment)
+            run = await self._run(deployment)
         except ApiError as error:
             deployment.fail("image-build-failed")
             deployment.pods[0].log.write([error.text])
             return
-        if portable:
+        if run.portable and run.key not in self._seen:
             with contextlib.suppress(ApiError):
                 await self.start(deployment)
 
@@ -71,6 +73,7 @@ class Runner:
         if run.serves:
             with _failing(deployment):
                 await asyncio.to_thread(self._apps.start, run.name)
+        self._seen.add(run.key)
 
     async def call(
         self,
@@ -168,7 +171,7 @@ class Runner:
         if stored is None:
             msg = f"bento {target.bento.tag} has no content"
             raise ApiError(msg, 503)
-        place = self._packs.get(stored.path)
+        place = self._packs.get(stored.etag)
         if place is None:
             place = self._place / stored.path.name
             try:
@@ -176,7 +179,7 @@ class Runner:
             except MoorageError as error:
                 msg = f"the image of bento {target.bento.tag} cannot be built: {error}"
                 raise ApiError(msg, 503) from error
-            self._packs[stored.path] = place
+            self._packs[stored.etag] = place
         for each in (place / _SOURCES, place):
             if (each / _APP_FILE).is_file():
                 return each
@@ -211,6 +214,7 @@ class _Run:
         )
         """Whether there is more to call than jobs."""
         self.env = env
+        self.key = (source, frozenset(env.items()))
         self.lines = 0
         """How many lines of its log were read."""
         self.jobs: dict[str, int] = {}
