@@ -10,6 +10,9 @@ from ._logs import Log
 from ._moments import now
 from ._programs import CrashedError, Program
 
+Change = Callable[[int], None]
+"""What the thread does; it gets the number of the request, to see whether it is still the last."""
+
 MACHINES = ("small", "medium", "large")
 MOST_REPLICAS = 10
 
@@ -47,10 +50,12 @@ class Deployment:
         self.revision = 0
         self.log = Log()
         self.created = self.updated = now()
+        self.removal: Operation | None = None
         self._gone = gone
         self._program: Program | None = None
         self._serving: tuple[dict[str, Any], int] | None = None
-        self._changes: SimpleQueue[Callable[[], bool]] = SimpleQueue()
+        self._asked = 0
+        self._changes: SimpleQueue[tuple[int, Change, Operation] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=f"fake-{name}", daemon=True)
         self._thread.start()
 
@@ -79,52 +84,86 @@ class Deployment:
         """Begin to run something else, or to run at all."""
         self.spec = spec
         self.revision += 1
-        self._set("rolling_out" if self._program else "accepted")
-        revision = self.revision
-        self._changes.put(lambda: self._roll_out(spec, revision, app, env, operation))
+        self._begin(
+            "rolling_out" if self._program else "accepted", self._rolling(app, env), operation
+        )
 
     def start(self, app: App, env: Mapping[str, str], operation: Operation) -> None:
         """Begin to run what is defined."""
-        self._set("accepted")
-        spec, revision = self.spec, self.revision
-        self._changes.put(lambda: self._roll_out(spec, revision, app, env, operation))
+        self._begin("accepted", self._rolling(app, env), operation)
 
     def halt(self, operation: Operation) -> None:
         """Begin to run nothing."""
-        self._set("halting")
-        self._changes.put(lambda: self._halt(operation))
+        self._begin("halting", self._halt, operation)
 
     def remove(self, operation: Operation) -> None:
-        """Begin to be gone."""
-        self._set("removing")
-        self._changes.put(lambda: self._remove(operation))
+        """Begin to be gone; nothing can be asked for after that."""
+        self.removal = operation
+        self._begin("removing", self._remove, operation)
 
     def close(self) -> None:
         """End what runs, at the end of the fake."""
-        self._changes.put(self._close)
+        self._changes.put(None)
         self._thread.join()
 
-    def _work(self) -> None:
-        while self._changes.get()():
-            pass
+    def _begin(self, status: str, change: Change, operation: Operation) -> None:
+        """Put a change behind those that are under way."""
+        self._asked += 1
+        self._set(self._asked, status)
+        self._changes.put((self._asked, change, operation))
 
-    def _set(self, status: str, reason: str = "") -> None:
-        self.status = status
-        self.reason = reason
-        self.updated = now()
+    def _set(self, number: int, status: str, reason: str = "") -> None:
+        """Tell what became of a change, unless another one has been asked for since."""
+        if number == self._asked:
+            self.status, self.reason, self.updated = status, reason, now()
+
+    def _work(self) -> None:
+        while (asked := self._changes.get()) is not None:
+            number, change, operation = asked
+            try:
+                change(number)
+            except CrashedError as exc:
+                operation.reason, operation.status = str(exc), "failed"
+            else:
+                operation.status = "done"
+            if self.status == "removed":
+                return
+        self._end_program()
+        self.log.finish("deleted")
+
+    def _rolling(self, app: App, env: Mapping[str, str]) -> Change:
+        spec, revision = self.spec, self.revision
+        return lambda number: self._roll_out(number, spec, revision, app, env)
 
     def _roll_out(
         self,
+        number: int,
         spec: dict[str, Any],
         revision: int,
         app: App,
         env: Mapping[str, str],
-        operation: Operation,
-    ) -> bool:
-        self._set("rolling_out")
+    ) -> None:
+        self._set(number, "rolling_out")
+        try:
+            program = self._started(app, env, f"{self.name}-{revision}")
+        except CrashedError as exc:
+            if number == self._asked:
+                self._go_back(number, str(exc))
+            raise
+        before, self._program = self._program, program
+        self._serving = (spec, revision)
+        self._set(number, "live")
+        if before is not None:
+            before.retire()
+
+    def _started(self, app: App, env: Mapping[str, str], source: str) -> Program:
+        """Return a program that is ready to serve.
+
+        Raises:
+            CrashedError: It is not, and has been ended.
+        """
         service = app.manifest.service
         target = service.app if service else ""
-        source = f"{self.name}-{revision}"
         program = Program("serve", app.directory, target, env=env, log=self.log, source=source)
         try:
             program.wait_ready()
@@ -132,46 +171,28 @@ class Deployment:
                 answer = program.call("GET", service.health, (), b"")
                 if answer.status >= 400:
                     raise CrashedError(f"{service.health} answers {answer.status}")
-        except CrashedError as exc:
-            program.retire()
-            self._fail(operation, str(exc))
-            return True
-        before, self._program = self._program, program
-        self._serving = (spec, revision)
-        self._set("live")
-        if before is not None:
-            before.retire()
-        operation.status = "done"
-        return True
+        except CrashedError:
+            program.end()
+            raise
+        return program
 
-    def _fail(self, operation: Operation, reason: str) -> None:
+    def _go_back(self, number: int, reason: str) -> None:
         """Go on with what served before, if anything did."""
         if self._serving is not None and self._program is not None:
             self.spec, self.revision = self._serving
-            self._set("live")
+            self._set(number, "live")
         else:
-            self._set("crashed", reason)
-        operation.reason = reason
-        operation.status = "failed"
+            self._set(number, "crashed", reason)
 
-    def _halt(self, operation: Operation) -> bool:
+    def _halt(self, number: int) -> None:
         self._end_program()
-        self._set("halted")
-        operation.status = "done"
-        return True
+        self._set(number, "halted")
 
-    def _remove(self, operation: Operation) -> bool:
+    def _remove(self, _number: int) -> None:
         self._end_program()
         self._gone()
         self.status = "removed"
         self.log.finish("deleted")
-        operation.status = "done"
-        return False
-
-    def _close(self) -> bool:
-        self._end_program()
-        self.log.finish("deleted")
-        return False
 
     def _end_program(self) -> None:
         program, self._program = self._program, None

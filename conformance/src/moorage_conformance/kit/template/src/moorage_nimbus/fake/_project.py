@@ -60,7 +60,7 @@ class Project:
             raise ApiError(412, "name_taken", f"there is a deployment {name}")
         if not create and there is None:
             raise not_found(f"deployment {name}")
-        if there is not None and (there.status == "removing" or revision != str(there.revision)):
+        if there is not None and (there.removal or revision != str(there.revision)):
             raise ApiError(412, "changed", f"deployment {name} was changed")
         app = self._service(spec["artifact"])
         env = self._environment(spec)
@@ -83,7 +83,7 @@ class Project:
 
     def start(self, name: str) -> Operation:
         """Start a deployment; one that runs, or is about to, is left as it is."""
-        deployment = self.deployment(name)
+        deployment = self._lasting(name)
         operation = self._operation(deployment)
         if deployment.status in {"halted", "crashed"}:
             spec = deployment.spec
@@ -94,7 +94,7 @@ class Project:
 
     def halt(self, name: str) -> Operation:
         """Halt a deployment; one that is halted is left as it is."""
-        deployment = self.deployment(name)
+        deployment = self._lasting(name)
         operation = self._operation(deployment)
         if deployment.status == "halted":
             operation.status = "done"
@@ -103,10 +103,11 @@ class Project:
         return operation
 
     def remove(self, name: str) -> Operation:
-        """Delete a deployment."""
+        """Delete a deployment; one that is on its way out goes on."""
         deployment = self.deployment(name)
-        operation = self._operation(deployment)
-        deployment.remove(operation)
+        operation = deployment.removal or self._operation(deployment)
+        if deployment.removal is None:
+            deployment.remove(operation)
         return operation
 
     def operation(self, operation: str) -> Operation:
@@ -121,6 +122,12 @@ class Project:
         if program is None:
             raise ApiError(409, "not_serving", f"deployment {name} does not serve")
         return program
+
+    def _lasting(self, name: str) -> Deployment:
+        deployment = self.deployment(name)
+        if deployment.removal is not None:
+            raise ApiError(409, "changed", f"deployment {name} is being deleted")
+        return deployment
 
     def _service(self, reference: str) -> App:
         app = self.artifacts.app(self.artifacts.find(reference))

@@ -75,7 +75,8 @@ class FakeCloud:
         """Return a project, which is there as soon as somebody asks for it."""
         with self._lock:
             if name not in self._projects:
-                self._projects[name] = Project(self._directory / name)
+                place = self._directory / f"project-{len(self._projects)}"
+                self._projects[name] = Project(place)
             return self._projects[name]
 
     def next_id(self) -> str:
