@@ -8,6 +8,7 @@ import msgspec
 from moorage.errors import InvalidRequestError
 from moorage.plugin import ArtifactRef
 
+from . import _moments
 from ._wire_store import BentoEnv, BentoManifest, Image, ModelManifest, Service, ServiceModel
 
 BENTO_YAML = "bento.yaml"
@@ -49,7 +50,9 @@ def read(content: bytes, file: str) -> dict[str, Any]:
         value = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # both are safe
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as exc:
         raise InvalidRequestError(f"{file} is not YAML: {exc}") from exc
-    missing = [key for key in _NEEDED[file] if not isinstance(value, dict) or not value.get(key)]
+    missing = [
+        key for key in _NEEDED[file] if not isinstance(value, dict) or value.get(key) is None
+    ]
     if missing:
         raise InvalidRequestError(
             f"{file} lacks {', '.join(missing)}",
@@ -72,7 +75,7 @@ def bento_manifest(values: Mapping[str, Any], size_bytes: int) -> BentoManifest:
             entry_service=str(values.get("entry_service") or ""),
             name=str(values["name"]),
             apis={},
-            models=[str(_tag(model)) for model in values.get("models") or []],
+            models=_tags(values),
             services=[_service(item) for item in values.get("services") or []],
             envs=msgspec.convert(values.get("envs") or [], list[BentoEnv], strict=False),
             schema=msgspec.convert(values.get("schema") or {}, dict[str, Any]),
@@ -109,15 +112,24 @@ def model_manifest(values: Mapping[str, Any], size_bytes: int) -> ModelManifest:
 
 def models_of(values: Mapping[str, Any]) -> list[ArtifactRef]:
     """Return the models of a bento, each once."""
+    return [ArtifactRef(*tag.split(":", 1)) for tag in _tags(values, "bentoml") if ":" in tag]
+
+
+def _tags(values: Mapping[str, Any], registry: str | None = None) -> list[str]:
+    """Return the tags of a bento's models, each once; only those of one registry, if it is named.
+
+    Since the models of a service stand with it alone, both places are looked at.
+    """
     tags = [_tag(model) for model in values.get("models") or []]
     for service in values.get("services") or []:
         tags += [
             _tag(model)
             for model in service.get("models") or []
-            if not isinstance(model, dict) or model.get("registry", "bentoml") == "bentoml"
+            if registry is None
+            or not isinstance(model, dict)
+            or model.get("registry", "bentoml") == registry
         ]
-    refs = [ArtifactRef(*tag.split(":", 1)) for tag in tags if ":" in tag]
-    return list(dict.fromkeys(refs))
+    return list(dict.fromkeys(tags))
 
 
 def _flow(value: Any) -> str:
@@ -130,9 +142,7 @@ def _tag(model: Any) -> str:
 
 def _service(item: Any) -> Service:
     models = [
-        ServiceModel(tag=model)
-        if isinstance(model, str)
-        else msgspec.convert(_without_null(model), ServiceModel, strict=False)
+        ServiceModel(tag=model) if isinstance(model, str) else _service_model(model)
         for model in item.get("models") or []
     ]
     plain = _without_null({key: value for key, value in item.items() if key != "models"})
@@ -141,6 +151,14 @@ def _service(item: Any) -> Service:
         for each in plain.get("dependencies") or []
     ]
     return msgspec.structs.replace(msgspec.convert(plain, Service, strict=False), models=models)
+
+
+def _service_model(item: Any) -> ServiceModel:
+    plain = _without_null(item)
+    moment = _moments.from_text(plain.get("creation_time"))
+    if moment is not None:
+        plain["creation_time"] = _moments.to_wire(moment)
+    return msgspec.convert(plain, ServiceModel, strict=False)
 
 
 def _without_null(value: Any) -> dict[str, Any]:
