@@ -5,15 +5,13 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bento_pack import manifest, pack
 from bento_store import write_store
-from bentocloud_wire import Wire
-from official import run_official
+from official_bentoml import Official
 
 from moorage_conformance._probe import write_probe
 from moorage_conformance.emulators import Pace
@@ -21,60 +19,10 @@ from moorage_conformance.emulators.bentocloud import BentoCloudEmulator
 
 pytestmark = pytest.mark.slow
 
-PROGRAMS = Path(__file__).parent / "official_bentoml"
 PASSWORD = {
     "name": "db",
     "content": {"type": "env", "items": [{"key": "PASSWORD", "value": "dummy-value"}]},
 }
-
-
-class Official:
-    """BentoML on a machine of its own that is logged in at an emulator."""
-
-    def __init__(self, emulator: BentoCloudEmulator, home: Path) -> None:
-        self.emulator = emulator
-        self.wire = Wire(emulator)
-        self.home = home
-        self.env = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True", "COLUMNS": "200"}
-
-    def log_in(self) -> None:
-        """Do what a login leaves behind."""
-        context = {
-            "name": "default",
-            "endpoint": self.emulator.url,
-            "api_token": self.emulator.token,
-            "email": "ada@example.com",
-        }
-        saved = {"contexts": [context], "current_context_name": "default"}
-        (self.home / ".yatai.yaml").write_text(json.dumps(saved), "utf-8")  # which is YAML too
-
-    def bentoml(self, *words: str) -> Any:
-        """Run the command itself."""
-        return run_official("bentoml", ["bentoml", *words], env=self.env)
-
-    def commands(self, *commands: Sequence[str]) -> list[Any]:
-        """Run several commands, each of which must succeed, and return what they said."""
-        told = run_official(
-            "bentoml",
-            ["python", PROGRAMS / "commands.py"],
-            env=self.env,
-            input=json.dumps([list(words) for words in commands]),
-        )
-        assert told.returncode == 0, told.stderr
-        found = json.loads(told.stdout)
-        for words, each in zip(commands, found, strict=True):
-            assert each["code"] == 0, (words, each["output"])
-        return [each["output"] for each in found]
-
-    def api(self, *steps: str) -> Any:
-        """Use the Python interface and return what each step gave."""
-        told = run_official(
-            "bentoml",
-            ["python", PROGRAMS / "api.py", ",".join(steps), self.emulator.token],
-            env=self.env,
-        )
-        assert told.returncode == 0, told.stderr
-        return json.loads(told.stdout)
 
 
 @pytest.fixture(scope="module")

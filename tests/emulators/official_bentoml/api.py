@@ -89,6 +89,38 @@ def deployments() -> dict:
     }
 
 
+def configure() -> dict:
+    """Make a deployment, change it, and make another one with a canary."""
+    bentoml.deployment.create(
+        name="web",
+        bento="echo:v1",
+        cluster="default-cluster",
+        scaling_min=1,
+        scaling_max=3,
+        instance_type="cpu.1",
+        strategy="RollingUpdate",
+        envs=[{"name": "A", "value": "1"}, {"name": "GREETING", "value": "hi"}],
+        secrets=["db"],
+        access_authorization=True,
+    )
+    bentoml.deployment.update(name="web", scaling_max=5, envs=[{"name": "A", "value": "2"}])
+    bentoml.deployment.create(
+        config_dict={
+            "name": "split",
+            "bento": "echo:v1",
+            "labels": [{"key": "team", "value": "wire"}],
+            "services": {"Echo": {"scaling": {"min_replicas": 2, "max_replicas": 2}}},
+            "canary": {
+                "route_type": "header",
+                "route_by": "x-user",
+                "versions": {"b": {"bento": "echo:v1", "weight": 10, "services": {}}},
+            },
+        }
+    )
+    bentoml.deployment.terminate(name="split")
+    return {}
+
+
 def logs() -> dict:
     """Read the logs of all pods to their end."""
     v2 = cloud.deployment._client.v2
