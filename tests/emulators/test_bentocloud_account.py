@@ -39,6 +39,25 @@ def test_settings(wire: Wire) -> None:
     assert wire.emulator.settings == {"endpoint": wire.emulator.url, "token": "first-token"}
 
 
+def test_prefix() -> None:
+    """The API can be below a path, while WebSockets stay at the root of the host."""
+    with BentoCloudEmulator(prefix="/cloud") as emulator:
+        wire = Wire(emulator)
+        found = wire.send("GET", "/cloud/api/v1/auth/current")
+        code = wire.send("GET", "/cloud/api/v1/auth/code", token=None)
+        outside = wire.send("GET", "/api/v1/auth/current")
+        pods = "/ws/v1/clusters/default-cluster/pods?namespace=acme&selector=a=b"
+        with wire.socket(pods) as socket:
+            message = socket.receive()
+        settings = emulator.settings
+        wire.close()
+
+    assert found.status == code.status == 200
+    assert outside.status == 404
+    assert message["payload"] == []
+    assert settings["endpoint"].endswith("/cloud")
+
+
 def test_user_and_organization(wire: Wire) -> None:
     """A token stands for a user of an organization."""
     user = wire.ask("GET", "/api/v1/auth/current")

@@ -46,6 +46,7 @@ class BentoCloudEmulator(Emulator):
         clock: Clock | None = None,
         run_apps: bool = False,
         token: str = TOKEN,
+        prefix: str = "",
         behaviour: Behaviour | None = None,
     ) -> None:
         """Prepare it; nothing listens yet.
@@ -56,10 +57,12 @@ class BentoCloudEmulator(Emulator):
             clock: The time, which a test may bring.
             run_apps: Whether the bentos that are deployed really run.
             token: A token of the API that is good from the beginning.
+            prefix: A path that the API is below, such as `/cloud`; WebSockets stay at the root.
             behaviour: What can be one way or another.
         """
         super().__init__(port=port, pace=pace, clock=clock, run_apps=run_apps)
         self.token = token
+        self.prefix = prefix
         self.behaviour = behaviour or Behaviour()
         self.state: State
 
@@ -71,12 +74,12 @@ class BentoCloudEmulator(Emulator):
         self.state.deployer.pace = self.pace
         shared = endpoints(self.state)
         shared.on_cleanup.append(self._close_runner)
-        return api(self.state), self.state.storage.application(), shared
+        return api(self.state, self.prefix), self.state.storage.application(), shared
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """Settings that connect a profile to it."""
-        return {"endpoint": self.url, "token": self.token}
+        return {"endpoint": self.url + self.prefix, "token": self.token}
 
     # What happens inside --------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """What all records of this cloud have in common, and the organization they belong to."""
 
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Mapping
@@ -25,7 +26,9 @@ _SENT_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 
 def moment(at: datetime | None) -> str | None:
     """Return a moment as the cloud writes it."""
-    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if at is None:
+        return None
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def sent_moment(text: str, field: str) -> datetime:
@@ -144,6 +147,7 @@ CLUSTERS = ("default-cluster", "gpu-cluster")
 """Its clusters, the first of which is meant where none is named."""
 
 
+@functools.cache
 def cluster(name: str) -> JsonObject:
     """Return a cluster as it stands in other records."""
     return {

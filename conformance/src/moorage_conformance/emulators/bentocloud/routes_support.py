@@ -14,7 +14,7 @@ _encoder = msgspec.json.Encoder()
 
 def state(request: web.Request) -> State:
     """Return what the emulator holds."""
-    return request.app[STATE]
+    return request.config_dict[STATE]
 
 
 def reply(content: Any) -> web.Response:
