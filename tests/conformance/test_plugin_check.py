@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from moorage._discovery import Plugins
 from moorage.errors import InvalidRequestError, NotFoundError
 from moorage_conformance.kit import check, write_plugin
 from moorage_conformance.kit.check import CHECKS, Finding, check_plugin, find_package
@@ -119,11 +120,12 @@ def test_every_check_is_explained() -> None:
     assert used == set(CHECKS)
 
 
-def test_installed_provider() -> None:
-    """An installed provider is named by its name, and what it lacks is a matter of taste."""
-    package, findings = check_plugin("local")
+@pytest.mark.parametrize("name", [entry.name for entry in Plugins().entries()])
+def test_installed_provider(name: str) -> None:
+    """Each provider of this repository is found by its name, and nothing is wrong with it."""
+    package, findings = check_plugin(name)
 
-    assert package.distribution == "moorage-local"
+    assert package.distribution == f"moorage-{name}"
     assert [f.detail for f in findings if f.status == "failed"] == []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ._finding import Finding, failed, ok, warning
 
 _SECRET = re.compile(r"(^|_)(token|password|passwd|secret|api_?key|access_?key|credentials?)$")
-_PLACE = re.compile(r"(^|_)(endpoint|url|uri|host|server|base_?url|proxy|address)$")
+_PLACE = re.compile(r"(^|_)(endpoint|url|uri|host|hostname|base_?url|proxy)$")
 _TRUST = re.compile(
     r"(^|_)(ca_bundle|ca_file|cafile|verify|verify_(tls|ssl)|insecure|allow_plain_http|skip_tls\w*)$"
 )
