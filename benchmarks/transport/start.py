@@ -7,8 +7,10 @@ import os
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import _official
 import _report
 import _servers
 import urllib3
@@ -69,6 +71,31 @@ def shared_context(url: str, bundle: str) -> None:
             client.call("GET", "/one", returns=bytes)
 
 
+def beside_official(python: str, url: str, bundle: str, rounds: int) -> bool:
+    """Measure new clients beside the official ones, both within their processes.
+
+    Both trust the authorities that the official client brings along, and the server's own.
+    """
+    known = _official.ran(python, "import certifi; print(certifi.contents())")
+    whole = Path(bundle).with_name("whole.pem")
+    whole.write_text(known + Path(bundle).read_text("utf-8"), "utf-8")
+    bundle = str(whole)
+    theirs, ours = "the official client", "moorage"
+    taken: dict[str, list[float]] = {theirs: [], ours: []}
+    for _ in range(rounds):
+        said = _official.ran(python, _official.NEW_CLIENT, url, str(CLIENTS), bundle=bundle)
+        taken[theirs].append(float(said))
+        begun = time.perf_counter()
+        shared_context(url, bundle)
+        taken[ours].append(time.perf_counter() - begun)
+    return _report.table(
+        "new client and its first HTTPS call",
+        taken,
+        {ours: (theirs, 0.3)},
+        unit=("ms", 1e3 / CLIENTS),
+    )
+
+
 def main(rounds: int) -> int:
     with _servers.certificate() as chain, _servers.running("small", *chain) as port:
         url, bundle = f"https://127.0.0.1:{port}", chain[0]
@@ -85,6 +112,9 @@ def main(rounds: int) -> int:
             {"moorage": ("urllib3, a context for each client", 0.3)},
             unit=("ms", 1e3 / CLIENTS),
         )
+        python = _official.python()
+        if python is not None:
+            kept &= beside_official(python, url, bundle, min(rounds, 5))
         taken = _report.in_turn(
             {
                 "urllib3 and msgspec": lambda: process(PLAIN, url, bundle),
