@@ -71,6 +71,7 @@ def test_calls(wire: Wire, url: str) -> None:
     assert ready.status == 200
     assert wire.bare("GET", f"{url}/livez").status == 200
     assert refused.status == 418
+    assert refused.headers.getlist("Content-Type") == ["application/json"]
     assert (seen["method"], seen["query"], seen["body"]) == ("POST", {"a": "1 2"}, "text")
     assert ["x-probe", "yes"] in [[key.lower(), value] for key, value in seen["headers"]]
 

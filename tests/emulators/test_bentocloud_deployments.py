@@ -332,6 +332,7 @@ def test_endpoint(wire: Wire) -> None:
     assert not url.startswith(wire.emulator.url)
     assert ready.status == 200
     assert schema.json()["name"] == "Echo"
+    assert wire.bare("GET", f"{url}?a=1").status == 503
     assert unable.status == 501
     assert wire.bare("GET", f"{url}/readyz").status == 503
     assert wire.bare("GET", f"{url}-other/readyz").status == 404

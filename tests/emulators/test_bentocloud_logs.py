@@ -123,6 +123,8 @@ def test_pods_of_statuses(wire: Wire) -> None:
         "terminating": [("Terminating", "Running")],
         "scaled-to-zero": [],
     }
+    wire.emulator.set_status("web", "running")
+    assert pods() == [("Running", "Running")]
 
 
 def test_image_builder(wire: Wire) -> None:

@@ -152,7 +152,6 @@ class Deployer:
     def wake(self, deployment: Deployment) -> None:
         """Let a deployment without replicas run, as a request to it does."""
         if deployment.status == IDLE:
-            deployment.start_pods()
             deployment.go([READY], self.pace)
             self.changed.notify()
 

@@ -48,7 +48,8 @@ def endpoints(held: State, deployment: Deployment | None = None) -> web.Applicat
 
 async def _call_one_of_all(request: web.Request) -> web.StreamResponse:
     slug = request.match_info["slug"]
-    return await _call(request, _found(request, slug), request.raw_path.removeprefix(f"/{slug}"))
+    target = request.raw_path.removeprefix(f"/{slug}")
+    return await _call(request, _found(request, slug), target)
 
 
 async def _call_own(request: web.Request) -> web.StreamResponse:
@@ -62,11 +63,13 @@ async def _call(request: web.Request, deployment: Deployment, target: str) -> we
     if deployment.status != READY:
         msg = f"deployment {deployment.name} does not run: it is {deployment.status}"
         raise ApiError(msg, 503)
-    path = target.partition("?")[0] or "/"
+    if not target.startswith("/"):
+        target = f"/{target}"
+    path = target.partition("?")[0]
     if path == "/schema.json":
         return reply(deployment.schema)
     if held.runner is not None:
-        return await _run(request, held.runner, deployment, target or "/")
+        return await _run(request, held.runner, deployment, target)
     if path in _HEALTH:
         return web.Response()
     msg = "this emulator runs no apps: start it with `run_apps=True` or `--run-apps`"
@@ -91,9 +94,10 @@ async def _run(
         deployment, request.method, target, list(request.headers.items()), body or None
     )
     response = web.Response(status=answer.status, body=answer.content)
+    response.headers.popall("Content-Type", None)  # the app says itself what it gives
     for name, value in answer.headers:
         if name.lower() not in _HOP_BY_HOP:
-            response.headers[name] = value
+            response.headers.add(name, value)
     return response
 
 

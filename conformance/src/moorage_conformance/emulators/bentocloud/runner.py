@@ -43,7 +43,7 @@ class Runner:
         self._seen: set[tuple[Path, frozenset[tuple[str, str]]]] = set()
         self._unpacking = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
-        self._place = Path(tempfile.mkdtemp(prefix="moorage-bentocloud-apps-"))
+        self._place: Path | None = None
 
     async def portable(self, deployment: Deployment) -> bool:
         """Return whether a deployment runs a portable app, and no bento of another kind."""
@@ -127,7 +127,8 @@ class Runner:
 
     async def close(self) -> None:
         """Remove what was unpacked."""
-        await asyncio.to_thread(shutil.rmtree, self._place, ignore_errors=True)
+        if self._place is not None:
+            await asyncio.to_thread(shutil.rmtree, self._place, ignore_errors=True)
 
     async def _stop(self, run: "_Run | None", pods: Sequence[Pod]) -> None:
         try:
@@ -173,6 +174,8 @@ class Runner:
             raise ApiError(msg, 503)
         place = self._packs.get(stored.etag)
         if place is None:
+            if self._place is None:
+                self._place = Path(tempfile.mkdtemp(prefix="moorage-bentocloud-apps-"))
             place = self._place / stored.path.name
             try:
                 await asyncio.to_thread(_unpack, stored, place)

@@ -173,6 +173,8 @@ class Deployment(Resource):
             self.builder.log.end()
         if status in {IDLE, "terminated", "non-deployed"}:
             self.stop_pods()
+        elif status == READY and not self.pods:
+            self.start_pods()
 
     # What it runs ---------------------------------------------------------------------------------
 
