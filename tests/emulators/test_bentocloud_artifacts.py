@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
@@ -18,6 +19,7 @@ from moorage_conformance.emulators.bentocloud import (
     Refusal,
     StorageFault,
 )
+from moorage_conformance.faults import Answer
 
 REPOSITORIES = "/api/v1/bento_repositories"
 ONE = f"{REPOSITORIES}/echo/bentos/v1"
@@ -427,6 +429,18 @@ def test_storage_fails_on_request(wire: Wire) -> None:
     with pytest.raises(urllib3.exceptions.ProtocolError):
         wire.bare("PUT", first, b"abc")
     assert wire.bare("PUT", first, b"abc").status == 200
+
+
+def test_storage_behind_a_proxy(wire: Wire, fault_proxy: Callable[..., Any]) -> None:
+    """Signed URLs can lead through a fault proxy, which the object store does not notice."""
+    create(wire)
+    proxy = fault_proxy(wire.emulator.origin(1))
+    proxy.script(Answer(status=503, method="PUT"))
+    wire.emulator.behaviour.storage_url = proxy.url
+    url = wire.ask("PATCH", f"{ONE}/presign_upload_url")["presigned_upload_url"]
+
+    assert url.startswith(proxy.url)
+    assert [wire.bare("PUT", url, b"content").status for _ in range(2)] == [503, 200]
 
 
 def test_download_breaks_on_request(wire: Wire) -> None:

@@ -16,6 +16,9 @@ class Behaviour:
     presigned: bool = True
     """Whether one who asks for a URL gets one; otherwise the transfer goes through the API."""
 
+    storage_url: str | None = None
+    """Where signed URLs lead to instead of `origin(1)`, such as a fault proxy before that."""
+
     minimum_part_bytes: int = 0
     """Least size of every part but the last; public object stores want 5 MiB."""
 

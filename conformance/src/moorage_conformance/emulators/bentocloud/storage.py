@@ -66,7 +66,8 @@ class Storage:
             "X-Amz-SignedHeaders": "host",
         }
         words["X-Amz-Signature"] = self._signature(method, key, words)
-        return f"{self._origin()}/{quote(key)}?{urlencode(words)}"
+        origin = self._behaviour.storage_url or self._origin()
+        return f"{origin}/{quote(key)}?{urlencode(words)}"
 
     def start(self, key: str) -> str:
         """Begin an upload in several parts and return its id."""
