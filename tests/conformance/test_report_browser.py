@@ -17,11 +17,23 @@ import msgspec
 import pytest
 
 from moorage_conformance._report import Report, capability_verdicts, write_report
-from moorage_conformance.outcomes import Level, Outcome, TestInfo, TestResult, verdict
+from moorage_conformance.outcomes import Exchange, Level, Outcome, TestInfo, TestResult, verdict
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key that the WebDriver standard prescribes
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>"
+
+EXCHANGES = (
+    Exchange(
+        method="GET",
+        target=f"/{HOSTILE}",
+        status=200,
+        delivered=True,
+        request=f"GET /{HOSTILE} HTTP/1.1\nAuthorization: ***",
+        reply=f"HTTP/1.1 200 OK\n\n{HOSTILE}",
+    ),
+    Exchange(method="PUT", target="/b", faults=("reset",), request="PUT /b HTTP/1.1"),
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -109,7 +121,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
             process.terminate()
 
 
-def result(name: str, outcome: Outcome, **more: str) -> TestResult:
+def result(name: str, outcome: Outcome, **more: Any) -> TestResult:
     info = TestInfo(
         id=name,
         title=f"What `{name}` promises.",
@@ -125,7 +137,14 @@ def opened(browser: Browser, tmp_path: Path) -> Browser:
     """Give the browser with a report in front."""
     tests = (
         result("secrets.put", Outcome.PASS),
-        result("secrets.get", Outcome.FAIL, reason=HOSTILE, detail=f"Traceback\n{HOSTILE}"),
+        result(
+            "secrets.get",
+            Outcome.FAIL,
+            reason=HOSTILE,
+            detail=f"Traceback\n{HOSTILE}",
+            requests=3,
+            exchanges=EXCHANGES,
+        ),
         result("secrets.gone", Outcome.SKIPPED, reason="no way to do it"),
         result("artifacts.get", Outcome.PASS),
     )
@@ -178,6 +197,34 @@ def test_page_works(opened: Browser) -> None:
     assert opened.send("POST", "/se/log", {"type": "browser"}) == []
 
 
+def test_transcript_opens(opened: Browser) -> None:
+    """Requests and replies open by key, one by one, and are shown as text and nothing else."""
+    opened.run("document.querySelector('#failures details:nth-of-type(2) > summary').focus()")
+    opened.type("\ue006")  # enter
+    titles = opened.run(
+        "return [...document.querySelectorAll('.exchanges summary')].map(e => e.textContent)"
+    )
+    closed = opened.run("return document.querySelector('.exchanges pre').checkVisibility()")
+    opened.type("\ue004\ue006")  # on to the first request, and enter
+    shown = opened.run(
+        "return [...document.querySelectorAll('.exchanges pre')]"
+        ".filter(e => e.checkVisibility()).map(e => e.textContent)"
+    )
+    heading = opened.run(
+        "return document.querySelector('#failures details:nth-of-type(2) > summary').textContent"
+    )
+    counts = opened.run(
+        "return [...document.querySelectorAll('#all-tests tr')].map(r => r.cells[4].textContent)"
+    )
+
+    assert heading == "Requests and replies (2 of 3)"
+    assert titles == [f"GET /{HOSTILE} 200", "PUT /b no reply, faults: reset"]
+    assert not closed
+    assert shown == [EXCHANGES[0].request, EXCHANGES[0].reply]
+    assert counts == ["Requests", "", "3", "", ""]
+    assert opened.send("POST", "/se/log", {"type": "browser"}) == []
+
+
 CONTRAST = """
 const light = text => {
   const parts = text.match(/[\\d.]+/g).slice(0, 3).map(part => {
@@ -205,6 +252,7 @@ return texts.map(element => {
 def test_page_can_be_read(opened: Browser, scheme: str) -> None:
     """By day and by night every text stands out, what has the focus is seen, and nothing is cut."""
     opened.prefer(scheme)
+    opened.run("document.querySelectorAll('#failures details').forEach(d => { d.open = true; })")
     background = opened.run("return getComputedStyle(document.body).backgroundColor")
     brightness = sum(map(int, re.findall(r"\d+", background)[:3]))
     contrasts = opened.run(CONTRAST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -156,6 +157,8 @@ class QuayArtifacts:
             {"name": artifact.name, "version": artifact.version},
             returns=bytes,
         )
+        if artifact.digest != f"sha256:{hashlib.sha256(raw).hexdigest()}":
+            raise errors.IntegrityError(f"{artifact.ref} is not what its digest says")
         return msgspec.msgpack.decode(raw, type=dict[str, bytes])
 
     def pull(self, artifact: Artifact, into: Path, /, *, progress: Any) -> None:
@@ -240,9 +243,10 @@ class QuayDeployments:
             return Step(state=OperationState.SUCCEEDED, native=dict(native))
 
     def _step(self, goal: str, made: Deployment) -> Step[Deployment]:
-        done = made.state == goal
+        ended = {goal: OperationState.SUCCEEDED, "failed": OperationState.FAILED}
         return Step(
-            state=OperationState.SUCCEEDED if done else OperationState.RUNNING,
+            state=ended.get(made.state, OperationState.RUNNING),
+            message=made.message,
             native={"name": made.name, "goal": goal},
             resource=made,
         )

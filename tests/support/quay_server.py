@@ -221,7 +221,11 @@ class Quay:
         if running.goal == "ready":
             _, files = self._artifact(spec.artifact.name, spec.artifact.version)
             env = {**spec.env, **self._values(spec.secrets)}
-            running.app = ProbeApp(files, env, lambda line: self._say(running.log, line))
+            try:
+                running.app = ProbeApp(files, env, lambda line: self._say(running.log, line))
+            except Exception as exc:  # noqa: BLE001  # whatever an app raises
+                running.goal = "failed"
+                running.made = msgspec.structs.replace(running.made, message=str(exc))
         else:
             running.app = None
         running.made = msgspec.structs.replace(

@@ -29,7 +29,8 @@ class Run:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "--pyargs", f"moorage_conformance.suite{only}"),
-                *("-p", "no:cacheprovider", "--moorage-provider", provider),
+                *("-p", "no:cacheprovider", "-p", "moorage_conformance.pytest_plugin"),
+                *("-p", "xdist", "--moorage-provider", provider),
                 *("--moorage-level", "core", "--moorage-report", str(directory / "report")),
                 *words,
             ],
@@ -37,6 +38,8 @@ class Run:
             env={
                 **os.environ,
                 "PYTHONPATH": PATHS,
+                # The other plugins take more time to load than most of these runs take.
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
                 "DOCK_BROKEN": broken if provider == "dock" else "",
                 "QUAY_BROKEN": broken if provider == "quay" else "",
             },

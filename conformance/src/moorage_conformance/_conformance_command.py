@@ -264,7 +264,7 @@ def _run(
     from ._report import read_report
 
     command = [sys.executable, "-m", "pytest", "--pyargs", "moorage_conformance.suite"]
-    command += ["-p", "no:cacheprovider", *words]
+    command += ["-p", "no:cacheprovider", "-p", "moorage_conformance.pytest_plugin", *words]
     if profile is not None:
         command += ["--moorage-profile", profile]
     if expression is not None:
@@ -273,7 +273,7 @@ def _run(
         command += ["--moorage-known-failures", str(known_failures)]
     if jobs > 1:
         _require_xdist()
-        command += ["-n", str(jobs), "--dist", "loadscope"]
+        command += ["-p", "xdist", "-n", str(jobs), "--dist", "loadscope"]
     with tempfile.TemporaryDirectory(prefix="moorage-report-") as temporary:
         place = directory or Path(temporary)
         written = place / "report.json"
@@ -284,7 +284,8 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),
             check=False,
-            env=os.environ,
+            # Whatever other plugins of pytest are installed has nothing to do with it.
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         )
         if not written.exists():
             raise CommandFailure(

@@ -275,7 +275,8 @@ class Engine:
                 worse,
                 seconds=before.seconds + result.seconds,
                 driver_calls=max(before.driver_calls, result.driver_calls),
-                requests=result.requests,  # from the beginning of the test, in every phase
+                # From the beginning of the test; what cleans up after it is no part of it.
+                requests=before.requests if report.when == "teardown" else result.requests,
             )
         self.results[report.nodeid] = result
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from moorage._cli._trace import Listener  # what --trace FILE writes
 from moorage.errors import AuthenticationError, MoorageError, PermissionDeniedError
 from moorage.plugin import SecretValue
 
@@ -207,6 +206,8 @@ class SecrecySuite(Suite):
     @requires("secrets.put", "secrets.get", "secrets.delete")
     def test_traces(self, subject: Subject) -> None:
         """No secret value and no credential stands in a trace, which tells of every request."""
+        from moorage._cli._trace import Listener  # what --trace FILE writes
+
         canary, path = _canary(), data_file(subject).with_name("trace.jsonl")
         listener = Listener(debug=False, trace=str(path))
         try:
