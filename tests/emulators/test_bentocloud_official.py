@@ -200,6 +200,7 @@ def test_python(official: Official) -> None:
     assert found["config"]["services"]["Echo"]["scaling"]["max_replicas"] == 5
     assert found["config"]["services"]["Echo"]["scaling"]["min_replicas"] == 2
     assert found["config"]["secrets"] == ["db"]
+    assert found["again"] == "deploying"
     assert found["types"][0] == "cpu.small"
     assert found["files"] == [["a.py", 9]]
     assert found["got"]["name"] == "web"

@@ -73,6 +73,7 @@ def deployments() -> dict:
             },
         },
     )
+    again = cloud.deployment.void_update("web", "default-cluster")
     types = [each.name for each in cloud.deployment.list_instance_types()]
     applied.upload_files([("a.py", b"print(1)\n"), ("b.py", b"")])
     applied.delete_files(["b.py"])
@@ -83,6 +84,7 @@ def deployments() -> dict:
         "urls": made.get_endpoint_urls(),
         "config": config,
         "applied": applied.get_status().status,
+        "again": again.get_status(False).status,
         "types": types,
         "files": files,
         "got": bentoml.deployment.get(name="web").to_dict(),
