@@ -145,17 +145,17 @@ def nowhere(tmp_path: Path, wheels: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if runs_from_nothing(page)], ids=lambda page: page.stem
 )
 def test_examples_run_from_nothing(page: Path, nowhere: Path) -> None:
     """What a page shows can be done by somebody who has Python and nothing else."""
-    run_page(page, nowhere)
+    run_page(page, nowhere, 4 * TIMEOUT_S)  # whole runs of the suite among it
 
 
-def run_page(page: Path, place: Path) -> None:
-    """Do what a page shows."""
+def run_page(page: Path, place: Path, timeout: float = TIMEOUT_S) -> None:
+    """Do what a page shows; each command may take so many seconds."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in runnable(page):
         where = f"{page.relative_to(ROOT)}:{block.line}"
@@ -175,7 +175,7 @@ def run_page(page: Path, place: Path) -> None:
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
                     text=True,
-                    timeout=TIMEOUT_S,
+                    timeout=timeout,
                     check=False,
                 )
                 said = f"{where}\n$ {command}\n{done.stdout}{done.stderr}"
