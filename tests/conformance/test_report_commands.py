@@ -124,3 +124,21 @@ def test_refused(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     assert message in " ".join(done.stderr.split())
     assert done.stdout == ""
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("dokc",), 4, "did you mean 'dock'"),
+        (("dock", "-k", "no_such_test"), 2, "matches 'no_such_test'"),
+        (("dock", "-k", "put and"), 2, "cannot be run with these options"),
+    ],
+)
+def test_wrong_runs(tmp_path: Path, words: tuple[str, ...], code: int, says: str) -> None:
+    """A provider that is not there, and an expression that chooses nothing, are refused at once."""
+    ran = moorage(tmp_path, "conformance", "run", *words)
+
+    assert ran.returncode == code, ran.stderr
+    assert says in ran.stderr
+    assert ran.stdout == ""

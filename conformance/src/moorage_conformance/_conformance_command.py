@@ -14,6 +14,7 @@ from moorage._cli._failure import CommandFailure, UsageFailure
 from moorage._cli._group import complete_provider, group, pass_app
 from moorage._cli._output import View
 from moorage._cli._text import visible
+from moorage._discovery import Plugins
 
 if TYPE_CHECKING:
     from ._report import Report
@@ -103,6 +104,8 @@ def run(
             "a live run creates things in an account, so that its profile must be named",
             hint="add --profile NAME",
         )
+    # A provider that is not there, or broken, is told before anything is started for it.
+    Plugins().info(name)
     report = _run(
         *("--moorage-provider", name, "--moorage-target", target, "--moorage-level", level),
         *(["--moorage-faults"] if faults else []),
@@ -287,13 +290,28 @@ def _run(
             # Whatever other plugins of pytest are installed has nothing to do with it.
             env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         )
+        if done.returncode == 4:  # pytest's own word for wrong usage
+            raise UsageFailure(
+                "the suite cannot be run with these options", hint="what it said stands above"
+            )
         if not written.exists():
             raise CommandFailure(
                 f"the suite ended with {done.returncode} and no report",
                 code="engine_error",
                 hint="what it said stands above",
             )
-        return read_report(written)
+        report = read_report(written)
+    if expression is not None and _nothing_ran(report):
+        raise UsageFailure(
+            f"no test of the level {report.level!r} matches {expression!r}",
+            hint="-k takes parts of the names of tests and suites: secrets, put_and_get,"
+            " 'logs and not follow'",
+        )
+    return report
+
+
+def _nothing_ran(report: "Report") -> bool:
+    return all(test.outcome == "disabled" for test in report.tests)
 
 
 def _require_xdist() -> None:

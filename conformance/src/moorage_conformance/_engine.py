@@ -323,6 +323,8 @@ class Engine:
             return
         if self.config.option.collectonly or not self.provider:
             return
+        if session.exitstatus == pytest.ExitCode.USAGE_ERROR:
+            return  # the options were wrong, and nothing was said about the provider
         report = self.report()
         self.verdict = report.verdict
         if self.directory:
