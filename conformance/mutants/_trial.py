@@ -22,7 +22,8 @@ from moorage_conformance._report import Report, read_report
 from moorage_conformance.outcomes import Outcome
 from moorage_conformance.suites._base import Suite
 
-_TEST_S = 60
+_ALONE_S = 30
+_TEST_S = 120
 _RUN_S = 600
 
 
@@ -96,7 +97,8 @@ class Trial:
         if named is None:
             return Finding(mutant, Verdict.BROKEN, detail=f"there is no test {mutant.caught_by}")
         bracket, parameter = "[" * ("[" in mutant.caught_by), mutant.caught_by.partition("[")[2]
-        first = self._suite(site, place / "first", [named + bracket + parameter])
+        words = [named + bracket + parameter, "--timeout", str(_ALONE_S)]
+        first = self._suite(site, place / "first", words)
         finding = _finding(mutant, first, mutant.caught_by)
         if finding is not None:
             return finding

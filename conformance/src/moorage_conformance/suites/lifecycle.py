@@ -150,10 +150,8 @@ class LifecycleSuite(Suite):
             look(cloud)
         with wire.broken(Answer(status=400, times=None)), pytest.raises(MoorageError):
             look(cloud)
-        during = wire.open_connections
         cloud.close()
 
-        assert during > before
         assert eventually(lambda: wire.open_connections <= before, 5)
 
     @requires("artifacts.push", "artifacts.open", ANY_FILE)

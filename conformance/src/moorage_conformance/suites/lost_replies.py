@@ -100,6 +100,23 @@ class LostReplySuite(Suite):
                 assert made.state == "ready"
                 assert [d.name for d in cloud.deployments.list()].count(name) == 1
 
+    @requires("deployments.create", "deployments.list", "artifacts.push", "artifacts.kind.app")
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_create_on_the_wire(
+        self, subject: Subject, wire: "Wire", probe: "Artifact", loss: str
+    ) -> None:
+        """A creation of which one request is lost is not refused because of itself."""
+        with subject.connect() as cloud:
+            for lossy in _each_write(wire, loss):
+                name = subject.run.name("deployment")
+                with lossy():
+                    try:
+                        cloud.deployments.create(name, probe).result(timeout=PATIENCE_S)
+                    except MoorageError as exc:
+                        if exc.retry is Retry.NEVER:
+                            raise
+                assert [d.name for d in cloud.deployments.list()].count(name) <= 1
+
     @requires("jobs.submit.artifact", "jobs.list", "jobs.get")
     @pytest.mark.parametrize("loss", LOSSES)
     def test_submit_on_the_wire(

@@ -117,6 +117,17 @@ class SecrecySuite(Suite):
 
         assert canary not in stream.getvalue() + caplog.text
 
+    @requires("secrets.put", "secrets.get")
+    def test_addresses(self, subject: Subject, cloud: "Cloud", wire: "Wire") -> None:
+        """No secret value stands in the address of a request, which logs and traces hold."""
+        name, canary = subject.run.name("secret"), _canary()
+        mark = wire.mark()
+        cloud.secrets.put(name, {"KEY": canary})
+        cloud.secrets.get(name)
+
+        assert mark.requests
+        assert [passage.target for passage in mark.passages if canary in passage.target] == []
+
     def test_credentials_in_logs(self, subject: Subject, caplog: pytest.LogCaptureFixture) -> None:
         """No line of any Python logger shows a credential, at the finest level."""
         secrets = _secret_settings(subject)
