@@ -190,6 +190,23 @@ def test_metadata(project: Project, old: str, new: str, status: str, check: str,
     assert found[0].hint or status == "ok"
 
 
+def test_stale_installation(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project that was changed after it was installed has to be installed again."""
+    info = project.top / "site" / "moorage_acme-0.1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: moorage-acme\nVersion: 0.1.0\n")
+    points = info / "entry_points.txt"
+    points.write_text("[moorage.providers]\nacme = moorage_acme\n")
+    monkeypatch.syspath_prepend(str(info.parent))
+    before = bad(project.read())
+    points.write_text("[moorage.providers]\nacne = moorage_acme\n")
+    found = only(project.read())
+
+    assert before == []
+    assert found.check == "metadata.installed"
+    assert "pip install -e" in found.hint
+
+
 def test_no_licence(project: Project) -> None:
     """A package that nobody may use is told so."""
     project.edit("pyproject.toml", 'license = "0BSD"\nlicense-files = ["LICENSE"]', "")

@@ -20,6 +20,7 @@ class Status(enum.StrEnum):
 CHECKS: Mapping[str, str] = {
     "metadata.entry-point": "Is a provider registered, under a name and a module that exist?",
     "metadata.name": "Is the package called `moorage-` and the provider's name?",
+    "metadata.installed": "Is what is installed of a project what its file says now?",
     "metadata.requires-python": "Is it said which Python is needed, and does moorage have it?",
     "metadata.dependency": "Does it depend on moorage, on this release, and not on all to come?",
     "metadata.suite": "Is the conformance suite left to those who develop it?",

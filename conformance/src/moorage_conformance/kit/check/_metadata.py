@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -23,6 +24,7 @@ def look_at_metadata(package: Package) -> Iterator[Finding]:
     """Yield what is to be said of a package's metadata."""
     yield from _entry_points(package)
     yield from _names(package)
+    yield from _installed(package)
     yield from _python(package)
     yield from _dependencies(package)
     yield from _description(package)
@@ -90,6 +92,26 @@ def _names(package: Package) -> Iterator[Finding]:
         )
     else:
         yield ok(check, package.distribution)
+
+
+def _installed(package: Package) -> Iterator[Finding]:
+    """Look whether what is installed of a project is what its file says now."""
+    if package.path is None or not package.distribution:
+        return
+    try:
+        there = distribution(package.distribution)
+    except PackageNotFoundError:
+        return
+    points = {p.name: p.value for p in there.entry_points if p.group == PROVIDERS}
+    version = package.version or there.version
+    if points == package.entry_points.get(PROVIDERS, {}) and there.version == version:
+        yield ok("metadata.installed", f"{there.version} is installed, as the project says")
+        return
+    yield warning(
+        "metadata.installed",
+        f"{there.version} is installed with other metadata than the project has now",
+        f"moorage reads what is installed: run `pip install -e {package.where}` again",
+    )
 
 
 def _python(package: Package) -> Iterator[Finding]:
