@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     examples=(
         "moorage login --profile staging --provider bentocloud",
         "pass show staging | moorage login --profile staging --stdin",
+        "moorage login --profile staging --provider bentocloud --from bentoml",
         "moorage login --profile edge --provider konigle --set computer=edge-1",
     ),
 )
@@ -43,6 +44,12 @@ if TYPE_CHECKING:
     "from_stdin",
     is_flag=True,
     help="Read the credential from standard input, or lines of KEY=VALUE where there are several.",
+)
+@click.option(
+    "--from",
+    "other",
+    metavar="TOOL[:NAME]",
+    help="Take the credential and the address from a login of the cloud's own tool, once.",
 )
 @click.option(
     "--store",
@@ -64,6 +71,7 @@ def login(
     *,
     settings: tuple[tuple[str, str], ...],
     from_stdin: bool,
+    other: str | None,
     where: str,
     check: bool,
 ) -> None:
@@ -84,12 +92,17 @@ def login(
             f"{key!r} is a credential, which never stands on the command line",
             hint="leave it out to be asked for it, or use --stdin",
         )
+    if other is not None and from_stdin:
+        raise UsageFailure("a credential comes either --from a tool or from --stdin")
     if not secrets and not given:
         app.out.talk(f"provider {info.name!r} needs no credentials")
         return
+    values, found = _from_tool(info, other) if other is not None else ({}, {})
+    given = {**found, **given}
     if is_new:
         given |= _required(app, fields, given)
-    values = _from_stdin(secrets) if from_stdin else _ask(app, name, secrets)
+    if other is None:
+        values = _from_stdin(secrets) if from_stdin else _ask(app, name, secrets)
     writer = config.writer()
     if is_new:
         writer.create_profile(name, info.name, given, info=info)
@@ -197,6 +210,20 @@ def _from_stdin(secrets: "list[SettingField]") -> dict[str, SecretValue]:
             )
         values[key.strip()] = SecretValue(value.strip())
     return values
+
+
+def _from_tool(info: "ProviderInfo", other: str) -> tuple[dict[str, SecretValue], dict[str, Any]]:
+    """Return the credentials and the other settings of another tool's login."""
+    tool, _, which = other.partition(":")
+    if tool not in info.logins:
+        known = ", ".join(info.logins) or "none"
+        raise UsageFailure(
+            f"the provider {info.name!r} cannot take a login from {tool!r}",
+            hint=f"it can take one from: {known}",
+        )
+    found = info.logins[tool](which or None)
+    secrets = {key: value for key, value in found.items() if isinstance(value, SecretValue)}
+    return secrets, {key: value for key, value in found.items() if key not in secrets}
 
 
 def _try(app: App, name: str, values: dict[str, Any]) -> str:

@@ -87,3 +87,9 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     docs_url: str | None = None
     """The provider's page."""
+
+    logins: Mapping[str, Callable[[str | None], Mapping[str, Any]]] = {}
+    """Where `moorage login --from` can take settings from that another tool has: by the tool's
+    name, a function that returns settings by their keys, credentials as `SecretValue`. It gets
+    which of the tool's logins is meant, or `None` for its current one. It reads nothing else, is
+    called for that command alone, and raises `ConfigError` where there is no such login."""

@@ -1,5 +1,6 @@
 """The provider for BentoML's cloud."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from moorage.plugin import OpenContext, ProviderInfo, hookimpl
@@ -26,6 +27,7 @@ def moorage_provider() -> ProviderInfo:
         open=_open,
         settings=BentoCloudSettings,
         capabilities=CAPABILITIES,
+        logins={"bentoml": _from_bentoml},
     )
 
 
@@ -43,6 +45,12 @@ def _open(settings: BentoCloudSettings, context: OpenContext) -> "BentoCloudDriv
     from ._driver import BentoCloudDriver
 
     return BentoCloudDriver(settings, context)
+
+
+def _from_bentoml(context: str | None) -> Mapping[str, Any]:
+    from ._login import from_bentoml
+
+    return from_bentoml(context)
 
 
 def __getattr__(name: str) -> Any:
