@@ -32,7 +32,7 @@ from ._capabilities import NO_DELETE
 from ._connection import Connection
 from ._pack import APP_FILE, SERVICE_FILES, Pack, content_digest, packed
 from ._stores import AnyStored, BentoStore, ModelStore, Store
-from ._transfer import DIGEST, DONE, OWN, Transfers, digest_of
+from ._transfer import DIGEST, DONE, OWN, PART_BYTES, Transfers, digest_of
 from ._v1 import V1
 from ._wire import Label
 from ._wire_store import Model
@@ -53,11 +53,16 @@ class Artifacts:
     """Bentos and models of one account."""
 
     def __init__(
-        self, connection: Connection, api: V1, state_dir: Path | None, concurrency: int
+        self,
+        connection: Connection,
+        api: V1,
+        state_dir: Path | None,
+        concurrency: int,
+        part_bytes: int = PART_BYTES,
     ) -> None:
         self._bentos = BentoStore(api)
         self._models = ModelStore(api)
-        self._transfers = Transfers(connection, state_dir, concurrency)
+        self._transfers = Transfers(connection, state_dir, concurrency, part_bytes)
 
     def push(self, push: ArtifactPush, /) -> Artifact:
         """Store an app as a bento, or a model.

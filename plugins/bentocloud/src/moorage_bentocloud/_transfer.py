@@ -51,12 +51,20 @@ class Transfers:
         connection: The API.
         state_dir: Where unfinished uploads are written down; `None` forgets them.
         concurrency: How many parts are sent at once.
+        part_bytes: Size of a part; the cloud's own client has the same.
     """
 
-    def __init__(self, connection: Connection, state_dir: Path | None, concurrency: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        state_dir: Path | None,
+        concurrency: int,
+        part_bytes: int = PART_BYTES,
+    ) -> None:
         self._connection = connection
         self._state_dir = state_dir
         self._concurrency = concurrency
+        self._part_bytes = part_bytes
 
     def push(
         self, store: Store, pack: Pack, labels: list[Label], progress: Progress | None
@@ -205,7 +213,7 @@ class Transfers:
         upload_parts(
             FileContent(pack.path),
             parts,
-            part_bytes=PART_BYTES,
+            part_bytes=self._part_bytes,
             concurrency=self._concurrency,
             retry=self._connection.options.retry,
             progress=report,
