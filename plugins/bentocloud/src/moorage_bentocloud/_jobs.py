@@ -12,6 +12,7 @@ from moorage.errors import (
     InvalidRequestError,
     MoorageError,
     NotFoundError,
+    Retry,
     UnavailableError,
     UnsupportedError,
 )
@@ -80,7 +81,8 @@ class Jobs:
         body = _body(spec, deployment)
         path = f"/{quote(spec.entrypoint, safe='')}"
         reply = self._endpoint.call(deployment, _request("POST", f"{path}/submit", body))
-        status = _decoded(reply, f"task {spec.entrypoint!r} of deployment {spec.deployment!r}")
+        what = f"task {spec.entrypoint!r} of deployment {spec.deployment!r}"
+        status = _decoded(reply, what, retry=Retry.UNKNOWN_OUTCOME)
         if not status.task_id:
             raise DecodeError(f"deployment {spec.deployment!r} gave its task no id")
         # No submission is kept with it: whether a task whose reply was lost is among those that are
@@ -185,6 +187,11 @@ class Jobs:
         )
 
     def _status(self, deployment: Deployment, record: JobRecord) -> _Status:
+        tasks = _tasks(_manifest(deployment))
+        if tasks is not None and record.entrypoint not in tasks:
+            raise NotFoundError(
+                f"no job {record.id}: deployment {record.deployment!r} has no such task"
+            )
         reply = self._endpoint.call(
             deployment, _request("GET", _path(record.entrypoint, "status", record.task))
         )
@@ -211,7 +218,7 @@ class Jobs:
         reply = self._endpoint.call(
             deployment, _request("POST", _path(record.entrypoint, "retry", record.task))
         )
-        status = _decoded(reply, f"job {record.id}")
+        status = _decoded(reply, f"job {record.id}", retry=Retry.UNKNOWN_OUTCOME)
         record = msgspec.structs.replace(
             record,
             task=status.task_id,
@@ -237,8 +244,7 @@ def _body(spec: JobSpec, deployment: Deployment) -> bytes:
     Raises:
         InvalidRequestError: There is no such task, or the input is not what it takes.
     """
-    target = deployment.main_target
-    manifest = target.bento.manifest if target is not None and target.bento is not None else None
+    manifest = _manifest(deployment)
     tasks = _tasks(manifest)
     if tasks is not None and spec.entrypoint not in tasks:
         raise InvalidRequestError(
@@ -255,6 +261,11 @@ def _body(spec: JobSpec, deployment: Deployment) -> bytes:
             fields={"input": "not a mapping"},
         )
     return msgspec.json.encode(spec.input or {})
+
+
+def _manifest(deployment: Deployment) -> BentoManifest | None:
+    target = deployment.main_target
+    return target.bento.manifest if target is not None and target.bento is not None else None
 
 
 def _tasks(manifest: BentoManifest | None) -> set[str] | None:
@@ -278,7 +289,7 @@ def _path(entrypoint: str, action: str, task: str) -> str:
     return f"/{quote(entrypoint, safe='')}/{action}?task_id={quote(task, safe='')}"
 
 
-def _decoded(reply: Reply, what: str) -> _Status:
+def _decoded(reply: Reply, what: str, *, retry: Retry = Retry.SAFE) -> _Status:
     """Return what a task endpoint says.
 
     Raises:
@@ -292,7 +303,7 @@ def _decoded(reply: Reply, what: str) -> _Status:
             hint="an endpoint forgets its tasks after a day, and when it is started anew",
         )
     if reply.status >= 500:
-        raise UnavailableError(f"{what}: {_error(reply)}", status=reply.status)
+        raise UnavailableError(f"{what}: {_error(reply)}", status=reply.status, retry=retry)
     if not reply.ok:
         raise InvalidRequestError(f"{what}: {_error(reply)}", status=reply.status)
     try:
