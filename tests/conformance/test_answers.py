@@ -19,7 +19,7 @@ from moorage.plugin import (
     SecretDriver,
     Step,
 )
-from moorage_conformance._answers import ANSWERS, check_answer
+from moorage_conformance._answers import ANSWERS, check_answer, check_driver
 
 SECRET = Secret(id="1", name="db")
 
@@ -79,3 +79,19 @@ def test_wrong_answers(call: str, answer: Any, says: str) -> None:
         check_answer(call, answer)
 
     assert caught.value.hint
+
+
+def test_half_a_driver() -> None:
+    """A driver that lacks something is told what, and none of its properties is asked."""
+
+    class Half:
+        native = artifacts = deployments = logs = jobs = secrets = None
+
+        @property
+        def scope(self) -> str:
+            raise AssertionError("asked")
+
+    with pytest.raises(PluginError, match="the driver lacks close"):
+        check_driver(Half())
+    with pytest.raises(PluginError, match="returned a dict and no driver"):
+        check_driver({})

@@ -133,6 +133,26 @@ def test_wrong_harness(tmp_path: Path, broken: str, blame: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ("opens nothing", "open() returned a NoneType and no driver"),
+        ("fails to open", "TypeError: no colour was given"),
+    ],
+)
+def test_unusable_plugin(tmp_path: Path, broken: str, says: str) -> None:
+    """A plugin that cannot be opened is blamed itself, and its harness is not."""
+    run = Run(tmp_path, "-k", "put", broken=broken, only=".test_secrets")
+    report = run.report
+
+    assert run.code == 1, run.out
+    assert report["verdict"] == "error"
+    assert report["harness_problem"].startswith("the plugin cannot be used: ")
+    assert says in report["harness_problem"]
+    assert "the plugin cannot be used, so that nothing was tested" in run.out
+
+
+@pytest.mark.slow
 def test_sweep_that_fails(tmp_path: Path) -> None:
     """What cannot be swept is told, and hides nothing of what the tests say."""
     run = Run(tmp_path, "-k", "put", broken="harness cannot sweep", only=".test_secrets")

@@ -59,6 +59,29 @@ _INSIDE: Mapping[str, tuple[str, type]] = {
 }
 
 
+_DRIVER = ("native", "scope", "artifacts", "deployments", "logs", "jobs", "secrets", "close")
+
+
+def check_driver(driver: Any) -> None:
+    """Check what a provider opened.
+
+    Raises:
+        PluginError: It is no driver.
+    """
+    there = set(dir(driver))  # which asks no property
+    missing = [name for name in _DRIVER if name not in there]
+    if driver is None or len(missing) == len(_DRIVER):
+        raise PluginError(
+            f"the provider's open() returned a {type(driver).__name__} and no driver",
+            hint="return an object with the attributes of moorage.plugin.Driver",
+        )
+    if missing:
+        raise PluginError(
+            f"the driver lacks {', '.join(missing)}",
+            hint="a resource that the cloud has nothing of is None, and is there all the same",
+        )
+
+
 def check_answer(call: str, answer: Any) -> None:
     """Check what a driver method returned.
 

@@ -16,6 +16,8 @@ from moorage._cli._output import View
 from moorage._cli._text import visible
 from moorage._discovery import Plugins
 
+from .harness import UNUSABLE
+
 if TYPE_CHECKING:
     from ._report import Report
 
@@ -334,6 +336,12 @@ def _show(app: App, report: "Report") -> None:
 
 
 def _failure(report: "Report") -> CommandFailure:
+    if report.harness_problem.startswith(UNUSABLE):
+        return CommandFailure(
+            f"{report.provider} cannot be tested: {report.harness_problem}",
+            code="engine_error",
+            hint=f"`moorage plugin check {report.provider}` looks at the package itself",
+        )
     if report.harness_problem:
         return CommandFailure(
             f"the harness of {report.provider} is wrong: {report.harness_problem}",

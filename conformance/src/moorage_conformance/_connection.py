@@ -14,7 +14,7 @@ from moorage._discovery import Plugins
 from moorage.errors import Origin, Retry, UnavailableError
 from moorage.plugin import Support, SupportLevel
 
-from ._answers import check_answer
+from ._answers import check_answer, check_driver
 
 if TYPE_CHECKING:
     from moorage import Cloud
@@ -149,6 +149,7 @@ def connect(
 
         def watched_open(values: Any, context: "OpenContext") -> "Driver":
             driver = opened(values, context)
+            check_driver(driver)
             return driver if recorder is None else _WatchedDriver(driver, recorder)
 
         return msgspec.structs.replace(

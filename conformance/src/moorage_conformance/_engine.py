@@ -21,7 +21,7 @@ from ._metadata import info_of
 from ._report import Report, capability_verdicts, digest_of, write_report
 from ._subject import Subject
 from ._wire import Mark
-from .harness import HarnessError, Target
+from .harness import UNUSABLE, HarnessError, Target, blamed
 from .known_failures import KnownFailure, read_known_failures
 from .outcomes import Level, Outcome, TestInfo, TestResult, Verdict, verdict
 from .suites._base import Suite, UnsupportedHereError
@@ -115,7 +115,8 @@ class Engine:
                 subject.start()
                 subject.check_harness()
             except (HarnessError, PluginError) as exc:
-                self.problem = str(exc)
+                own = UNUSABLE if isinstance(exc, PluginError) else ""
+                self.problem = f"{own}{exc}"
                 raise HarnessError(self.problem) from exc
             self.declared.update(
                 {key: (str(s.level), s.reason) for key, s in subject.cloud.capabilities.items()}
@@ -343,7 +344,7 @@ class Engine:
         if self.verdict is None:
             return
         if self.problem:
-            terminalreporter.section("the harness is wrong, not the plugin")
+            terminalreporter.section(blamed(self.problem))
             terminalreporter.write_line(self.problem)
         for left in self.left_behind:
             terminalreporter.write_line(f"could not be removed: {left}")

@@ -79,7 +79,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What could not be removed, and why."""
 
     harness_problem: str = ""
-    """What is wrong with the harness; nothing else was tested then."""
+    """What is wrong with the harness, or why the plugin cannot be used; nothing was tested then."""
 
 
 def capability_verdicts(

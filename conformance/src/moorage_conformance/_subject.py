@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moorage.errors import ConflictError, MoorageError, NotFoundError
+from moorage.errors import ConflictError, MoorageError, NotFoundError, PluginError
 
 from ._connection import Recorder, connect, find_harness
 from ._ledger import Entry, Header, Ledger, Run
@@ -417,8 +417,8 @@ def _blamed(what: str) -> Any:
     """Say that it was the harness."""
     try:
         yield
-    except HarnessError:
-        raise
+    except (HarnessError, PluginError):
+        raise  # a plugin that cannot be opened is no fault of whoever opens it
     except Exception as exc:
         raise HarnessError(
             f"the harness is wrong: {what} failed: {type(exc).__name__}: {exc}"

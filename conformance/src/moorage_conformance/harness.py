@@ -27,6 +27,17 @@ class HarnessError(Exception):
     """The harness is wrong, so that nothing can be said about the plugin."""
 
 
+UNUSABLE = "the plugin cannot be used: "
+"""How a problem begins that is not the harness's but the plugin's own."""
+
+
+def blamed(problem: str) -> str:
+    """Return in a few words whose a problem is, for which nothing could be tested."""
+    if problem.startswith(UNUSABLE):
+        return "the plugin cannot be used, so that nothing was tested"
+    return "the harness is wrong, not the plugin"
+
+
 class Harness(Protocol):
     """How the suite reaches one provider; the hook `moorage_conformance_harness` returns it.
 

@@ -63,6 +63,10 @@ _worlds: dict[str, Any] = {}
 def _open(settings: DockSettings, _context: OpenContext) -> Any:
     from memory_provider import MemoryDriver, World
 
+    if BROKEN == "opens nothing":
+        return None
+    if BROKEN == "fails to open":
+        raise TypeError("no colour was given")
     world = _worlds.setdefault("one", World())
     driver = MemoryDriver(world)
     driver.deployments = driver.logs = driver.jobs = None

@@ -14,6 +14,7 @@ from itertools import groupby
 from moorage._capability import NAMES  # what users read in the reference
 
 from .._report import Report
+from ..harness import blamed
 from ..outcomes import Exchange, Outcome, TestResult, Verdict
 
 _MARKS = {
@@ -111,7 +112,8 @@ def _summary(report: Report) -> Iterator[str]:
     yield '<section id="summary" aria-labelledby="summary-title">'
     yield '<h2 id="summary-title">Summary</h2>'
     if report.harness_problem:
-        yield '<div class="card alert"><h3>The harness is wrong, not the plugin</h3>'
+        whose = blamed(report.harness_problem)
+        yield f'<div class="card alert"><h3>{escape(whose.capitalize())}</h3>'
         yield f"<p>{escape(report.harness_problem)}</p></div>"
     if report.left_behind:
         yield '<div class="card alert"><h3>Could not be removed</h3><ul>'
