@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
+import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,13 +77,20 @@ def _theirs(data: bytes, method: str) -> http.client.HTTPResponse:
     return http.client.HTTPResponse(_Socket(data), method=method)  # type: ignore[arg-type]  # as above
 
 
+def _grouped(headers: Iterable[tuple[str, str]]) -> urllib3.HTTPHeaderDict:
+    """Return headers as urllib3 gives them: those of one name together, in one line each."""
+    return urllib3.HTTPHeaderDict(
+        [(name, re.sub(r"[ \t]*\r?\n[ \t]+", " ", value).strip(" \t")) for name, value in headers]
+    )
+
+
 def _seen(reply: http.client.HTTPResponse) -> dict[str, Any]:
     reply.begin()
     return {
         "status": reply.status,
         "reason": reply.reason,
         "version": reply.version,
-        "headers": [(name, value.strip(" \t")) for name, value in reply.headers.items()],
+        "headers": list(_grouped(reply.headers.items()).items()),
         "chunked": reply.chunked,
         "length": reply.length,
         "will_close": reply.will_close,

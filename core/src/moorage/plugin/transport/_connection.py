@@ -9,6 +9,7 @@ up in urllib3's log and in its errors, where a signature must not be.
 import email.parser
 import http.client
 import io
+import re
 import socket
 import ssl
 import threading
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _NO_RETRY = Retry(total=False, redirect=False)  # one object for all: making one takes its time
 _SEND_WHOLE_BYTES = 64 * 1024
 _FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+_FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
 _MAX_LINE_BYTES = 65536
 _MAX_HEADERS = 100
 _MAX_INTERIM_REPLIES = 16
@@ -185,17 +187,20 @@ class _Receiver:
         return io.BufferedReader(self.reader)
 
 
-class Headers(http.client.HTTPMessage):
+class Headers(urllib3.HTTPHeaderDict):
     """The headers of a reply.
 
     Attributes:
-        framing: The few that tell where the body ends, by lower-case name. Looking one up in the
-            message takes as long as parsing it.
+        framing: The few that tell where the body ends, by lower-case name.
     """
 
-    def __init__(self, *options: Any, **more: Any) -> None:
-        super().__init__(*options, **more)
+    def __init__(self, headers: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__()
         self.framing: dict[str, str] = {}
+        for name, value in headers:
+            self.add(name, value)
+            if name.lower() in _FRAMING:
+                self.framing.setdefault(name.lower(), value)
 
 
 class Reply(http.client.HTTPResponse):
@@ -239,12 +244,14 @@ class Reply(http.client.HTTPResponse):
         if not version.startswith("HTTP/1."):
             raise http.client.UnknownProtocol(version)
         self.version = 10 if version == "HTTP/1.0" else 11
-        self.headers = self.msg = message = parse_header_lines(lines)
-        self.chunked = message.framing.get("transfer-encoding", "").lower() == "chunked"
+        headers = parse_header_lines(lines)
+        self.headers = self.msg = cast("http.client.HTTPMessage", headers)
+        framing = headers.framing
+        self.chunked = framing.get("transfer-encoding", "").lower() == "chunked"
         self.chunk_left = None
-        kept = message.framing.get("connection", "").lower()
+        kept = framing.get("connection", "").lower()
         self.will_close = "close" in kept if self.version == 11 else "keep-alive" not in kept
-        self.length = None if self.chunked else _length(message.framing.get("content-length"))
+        self.length = None if self.chunked else _length(framing.get("content-length"))
         if status in {204, 304} or 100 <= status < 200 or self._method == "HEAD":
             self.length = 0
         if not self.chunked and self.length is None:
@@ -328,6 +335,28 @@ class _Exchanging(HTTPConnection):
         super().request(method, exchange.target, blocks, headers, **options)
         if exchange.sent_bytes > _SEND_WHOLE_BYTES:
             exchange.still_sending()  # so that a later look can tell whether it got less
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as `request`
+        """Return the reply once its head is there.
+
+        urllib3 would look at each header three more times: for what its parser could not read,
+        for folded lines, and to copy it.
+        """
+        asked, self._response_options = self._response_options, None
+        if asked is None:
+            raise http.client.ResponseNotReady
+        reply = http.client.HTTPConnection.getresponse(self)
+        return urllib3.HTTPResponse(
+            body=reply,
+            headers=cast("Headers", reply.headers),
+            status=reply.status,
+            version=reply.version,
+            reason=reply.reason,
+            preload_content=False,
+            original_response=reply,
+            request_method=asked.request_method,
+            request_url=asked.request_url,
+        )
 
     def putheader(self, header: str | bytes, *values: Any) -> None:
         """Add a header without another check: each was checked when the request was made."""
@@ -450,23 +479,23 @@ def _looked_up(host: str) -> str:
 
 def parse_header_lines(lines: list[bytes]) -> Headers:
     """Return the headers of these lines, which still have their line ends."""
-    message = Headers()
-    framing = message.framing
+    headers = Headers()
+    add, framing = headers.add, headers.framing
     for line in lines:
         name, colon, value = line.decode("latin-1").partition(":")
         if not colon or not name or name[-1] in " \t" or name[0] in " \t":
             break  # a folded or a malformed line
         value = value.strip(" \t\r\n")
-        message.set_raw(name, value)
+        add(name, value)
         lowered = name.lower()
         if lowered in _FRAMING:
             framing.setdefault(lowered, value)
     else:
-        return message
-    text = b"".join(lines).decode("latin-1")
-    message = email.parser.Parser(_class=Headers).parsestr(text)
-    message.framing = {name: str(message[name]) for name in _FRAMING if name in message}
-    return message
+        return headers
+    message = email.parser.Parser(_class=http.client.HTTPMessage).parsestr(
+        b"".join(lines).decode("latin-1")
+    )
+    return Headers((name, _FOLD.sub(" ", value)) for name, value in message.items())
 
 
 def _header_lines(file: io.BufferedIOBase) -> list[bytes]:
