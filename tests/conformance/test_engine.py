@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from suite_run import PATHS, Run
 
+from moorage import __version__
 from moorage.errors import ConfigError
 from moorage_conformance._ledger import Entry, Header, Ledger
+from moorage_conformance._metadata import info_of, provisional, requires
+from moorage_conformance._pace import BriskClock
+from moorage_conformance._report import capability_verdicts
 from moorage_conformance.known_failures import read_known_failures
 from moorage_conformance.outcomes import Level, Outcome, TestInfo, TestResult, verdict
-from moorage_conformance.suites import OverrideError, SecretSuite
+from moorage_conformance.suites import OverrideError, SecretSuite, Suite
 
 
 @pytest.mark.slow
@@ -303,3 +308,62 @@ def test_ledger_survives_a_cut(tmp_path: Path) -> None:
 
     assert list(ledger.lines()) == [header, entry]
     assert ledger.path.stat().st_mode & 0o077 == 0
+
+
+def test_new_core_tests_wait_a_release() -> None:
+    """A new core test cannot fail a run of the release that brings it, and is core in the next."""
+
+    class Fresh(Suite):
+        resource = "fresh"
+
+        @provisional("0.1")
+        def test_now(self) -> None:
+            """It holds."""
+
+        @provisional("0.0")
+        def test_before(self) -> None:
+            """It held before."""
+
+    now, before = info_of(Fresh, "test_now"), info_of(Fresh, "test_before")
+
+    assert __version__.startswith("0.1."), "let these be the release of now and the one before"
+    assert (now.level, now.provisional) == (Level.PROVISIONAL, True)
+    assert (before.level, before.provisional) == (Level.CORE, False)
+
+
+def test_one_of_several_capabilities_will_do() -> None:
+    """A test that needs one of two capabilities speaks for the one that the provider has."""
+    info = TestInfo(
+        id="a.b",
+        title="t",
+        resource="a",
+        level=Level.CORE,
+        requires=("artifacts.push", "artifacts.kind.data|artifacts.kind.model"),
+    )
+    declared = {
+        "artifacts.push": ("full", ""),
+        "artifacts.kind.data": ("unsupported", "there is none"),
+        "artifacts.kind.model": ("full", ""),
+    }
+    found = capability_verdicts(declared, [TestResult(info=info, outcome=Outcome.PASS)])
+
+    assert {name: (c.verdict, c.tests) for name, c in found.items()} == {
+        "artifacts.push": ("pass", 1),
+        "artifacts.kind.data": ("unsupported", 0),
+        "artifacts.kind.model": ("pass", 1),
+    }
+    with pytest.raises(ValueError, match="modle"):
+        requires("artifacts.kind.data|artifacts.kind.modle")
+
+
+def test_fakes_are_not_waited_for() -> None:
+    """The clock of fakes waits for a moment where a cloud would be waited for, and says so."""
+    clock = BriskClock()
+    begun = clock.monotonic()
+    awake = threading.Event()
+    awake.set()
+
+    assert clock.wait(3600.0) is False
+    assert clock.wait(3600.0, awake) is True
+    assert clock.waits == [3600.0, 3600.0]
+    assert clock.monotonic() - begun < 60

@@ -237,3 +237,49 @@ def test_faults_on_the_wire(tmp_path: Path) -> None:
     assert faults is True
     assert wireless.code == 1
     assert "there is no wire to make faults on" in wireless.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("broken", "noun", "expression", "title"),
+    [
+        (
+            "posts again what may have arrived",
+            "idempotency",
+            "submit_on_the_wire and reply",
+            "A submission of which one request is lost runs once, or says that it did not happen.",
+        ),
+        (
+            "stays connected when it is closed",
+            "lifecycle",
+            "sockets_closed",
+            "A connection that was closed has no socket open, also where it ended with an error.",
+        ),
+        (
+            "skips a record when it connects again",
+            "logs",
+            "test_live_cuts and not wire",
+            "A live log whose connection is cut after every few records is complete.",
+        ),
+        (
+            "keeps every record that it read",
+            "logs",
+            "flat_memory_of",
+            "A live log of thousands of lines holds no more than at half of them.",
+        ),
+    ],
+)
+def test_broken_on_the_wire(
+    tmp_path: Path, broken: str, noun: str, expression: str, title: str
+) -> None:
+    """A provider that breaks a promise on the wire fails the test whose title is that promise."""
+    run = Run(
+        tmp_path,
+        *("-k", expression, "--moorage-level", "extended"),
+        broken=broken,
+        only=f".test_{noun}",
+        provider="quay",
+    )
+
+    assert run.code == 1, run.out
+    assert run.titles("fail") == [title]

@@ -118,7 +118,49 @@ def _asks_first(driver: Any) -> None:
     driver.native.call("GET", "/secrets", returns=bytes)
 
 
+def _posts_again(driver: Any) -> None:
+    from moorage.plugin import Job
+
+    driver.jobs.submit = lambda spec: driver.native.call(
+        "POST", "/jobs", json=spec, repeatable=True, returns=Job
+    )
+
+
+def _stays_connected(driver: Any) -> None:
+    driver.close = lambda: None
+
+
+def _skips_records(driver: Any) -> None:
+    real = driver.logs.follow
+    driver.logs.follow = lambda target, cursor: real(target, cursor and str(int(cursor) + 1))
+
+
+def _keeps_records(driver: Any) -> None:
+    real, kept = driver.logs.follow, []
+
+    class Stream:
+        finished = False
+
+        def __init__(self, stream: Any) -> None:
+            self.stream = stream
+
+        def __iter__(self) -> Any:
+            for record in self.stream:
+                kept.append(record)
+                yield record
+            self.finished = self.stream.finished
+
+        def close(self) -> None:
+            self.stream.close()
+
+    driver.logs.follow = lambda *args: Stream(real(*args))
+
+
 BREAKAGES = {
+    "keeps every record that it read": _keeps_records,
+    "posts again what may have arrived": _posts_again,
+    "skips a record when it connects again": _skips_records,
+    "stays connected when it is closed": _stays_connected,
     "keeps the first value only": _forgets_values,
     "asks while it connects": _asks_first,
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import pytest
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .._wire import Wire
 
 _LINES = 60
-_MANY = 12_000
+_MANY = 10_000
 _MILLION = 1_000_000
 _MOST_BYTES_EACH = 40
 _MOST_GROWTH_BYTES = 24 << 20
@@ -44,13 +44,18 @@ from moorage_conformance._pace import BriskClock
 said = json.load(sys.stdin)
 tracemalloc.start()
 with connect(said["provider"], said["profile"], said["settings"], clock=BriskClock()) as cloud:
-    follow = cloud.logs.follow(said["target"], since=datetime.fromisoformat(said["since"]))
-    at, count = {}, 0
+    since = said.get("since") and datetime.fromisoformat(said["since"])
+    follow = cloud.logs.follow(said["target"], since=since)
+    at, count, many = {}, 0, said["tag"] + " "
     for record in follow:
-        count += record.message.startswith("many ")
+        if not count and record.message.startswith(said["tag"] + "-hello "):
+            print("ready", flush=True)
+        count += record.message.startswith(many)
         if count in (said["count"] // 2, said["count"]):
             at.setdefault(count, tracemalloc.get_traced_memory()[0])
-    print(json.dumps([count, str(follow.reason), list(at.values())]))
+        if count == said["count"] and said.get("since") is None:
+            break
+    print(json.dumps([count, list(at.values())]))
 """
 
 
@@ -195,6 +200,75 @@ class _Reader(threading.Thread):
             self.error = exc
 
 
+class _Follower:
+    """Another process that follows a log and tells how much memory it took.
+
+    Attributes:
+        ready: Set once it has read the line that greets it.
+    """
+
+    def __init__(
+        self, subject: Subject, target: str, tag: str, since: datetime | None = None
+    ) -> None:
+        self._said = {
+            **plain_settings(subject),
+            "target": target,
+            "tag": tag,
+            "count": _MANY,
+            "since": since and since.isoformat(),
+        }
+        self.ready = threading.Event()
+        self._lines: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _FOLLOW],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ,
+        )
+        self._reader = threading.Thread(target=self._read)
+
+    def __enter__(self) -> Self:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(self._said))
+        self._process.stdin.close()
+        self._reader.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append(line)
+            if line == "ready\n":
+                self.ready.set()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it goes on."""
+        return self._process.poll() is None
+
+    @property
+    def said(self) -> str:
+        """What it said, errors included."""
+        return "".join(self._lines)
+
+    def result(self) -> tuple[int, int, int]:
+        """Return how many lines it read, and its memory at half of them and at the end."""
+        self._process.wait(PATIENCE_S)
+        self._reader.join()
+        assert self._process.returncode == 0, self.said
+        count, (half, whole) = json.loads(self._lines[-1])
+        return count, half, whole
+
+
 class JobLogCutSuite(Suite):
     """Following the log of a job over connections that are cut."""
 
@@ -283,25 +357,10 @@ class JobLogCutSuite(Suite):
         """A follow that has read thousands of lines holds no more than at half of them."""
         begun = datetime.now(UTC) - timedelta(minutes=5)
         job = self._job(subject, probe, _MANY, "many")
-        said = {
-            **plain_settings(subject),
-            "target": f"job/{job.id}",
-            "since": begun.isoformat(),
-            "count": _MANY,
-        }
-        done = subprocess.run(
-            [sys.executable, "-c", _FOLLOW],
-            input=json.dumps(said),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-            env=os.environ,
-        )
-        assert done.returncode == 0, done.stderr
-        count, reason, (half, whole) = json.loads(done.stdout)
+        with _Follower(subject, f"job/{job.id}", "many", begun) as follower:
+            count, half, whole = follower.result()
 
-        assert (count, reason) == (_MANY, "finished")
+        assert count == _MANY
         assert whole - half < _MOST_BYTES_EACH * _MANY / 2
 
     def test_a_million(self, subject: Subject, probe: "Artifact") -> None:
@@ -371,17 +430,14 @@ class DeploymentLogCutSuite(Suite):
         """A live log whose connection is cut after every few records is complete."""
         self._check(subject.cloud)
         recorder = Recorder()
+        cuts = Unreliable(recorder, page=50, records=3)
         with subject.connect(recorder=recorder) as cloud:
-            reader, numbers = self._live(
-                cloud,
-                served,
-                f"{subject.run.id}cut",
-                lambda: Unreliable(recorder, page=50, records=3),
-            )
+            reader, numbers = self._live(cloud, served, f"{subject.run.id}cut", lambda: None)
 
         assert reader.error is None
         assert numbers == [*range(_LINES // 4)] * 4
         assert reader.follow.reason == "closed"
+        assert cuts.cuts >= 2
 
     def test_live_cuts_on_the_wire(
         self, subject: Subject, wire: "Wire", served: "Deployment"
@@ -393,6 +449,22 @@ class DeploymentLogCutSuite(Suite):
 
         assert reader.error is None
         assert numbers == [*range(_LINES // 4)] * 4
+
+    def test_flat_memory_of_deployments(
+        self, subject: Subject, cloud: "Cloud", served: "Deployment"
+    ) -> None:
+        """A live log of thousands of lines holds no more than at half of them."""
+        tag = f"{subject.run.id}many"
+        with _Follower(subject, f"deployment/{served.name}", tag) as follower:
+            while not follower.ready.wait(0.1):
+                assert follower.runs, follower.said
+                self._say(cloud, served, 1, f"{tag}-hello")
+            for _ in range(10):
+                self._say(cloud, served, _MANY // 10, tag)
+            count, half, whole = follower.result()
+
+        assert count == _MANY
+        assert whole - half < _MOST_BYTES_EACH * _MANY / 2
 
     @requires("deployments.delete")
     def test_follow_until_gone(
