@@ -28,6 +28,7 @@ from moorage.plugin import (
     LogRecord,
     Secret,
 )
+from moorage_conformance._loop_thread import LoopThread
 from moorage_conformance.faults._http import (
     Incoming,
     Reply,
@@ -37,7 +38,6 @@ from moorage_conformance.faults._http import (
     whole_body,
 )
 from moorage_conformance.faults._listener import Listener
-from moorage_conformance.faults._loop_thread import LoopThread
 from moorage_conformance.faults._stream import Stream
 
 PAGE = 50
@@ -100,7 +100,7 @@ class Quay:
             if task.run is not None:
                 task.run.cancel()
                 task.run.join()
-        self._thread.stop()
+        self._thread.close()
 
     # What arrives ---------------------------------------------------------------------------------
 

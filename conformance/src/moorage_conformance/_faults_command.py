@@ -44,9 +44,9 @@ def run(app: App, target: str, port: int, texts: tuple[str, ...]) -> None:
     When it listens, it prints one line of JSON: `url`, to be used instead of the server's, and
     `control`, where /counts tells what passed, and a PUT of a list to /script replaces the faults.
     """
+    from ._loop_thread import LoopThread
     from .faults import AsyncFaultProxy, parse_fault
     from .faults._control import ControlledProxy
-    from .faults._loop_thread import LoopThread
 
     proxy = AsyncFaultProxy(target, port=port)
     proxy.script(*map(parse_fault, texts))

@@ -4,11 +4,10 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from moorage.errors import ConflictError, NotFoundError
-from moorage.plugin import LogQuery, LogTarget
+from moorage.plugin import Closing, LogQuery, LogTarget
 
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud, Deployment, Job
@@ -20,7 +19,7 @@ PATIENCE_S = 120.0
 """Longest that an app may take until it is ready."""
 
 
-class AppRunner:
+class AppRunner(Closing):
     """Apps as real processes in a private home of the provider `local`.
 
     Every call blocks, so that a server calls it in a thread. An app is started when it is first
@@ -136,17 +135,6 @@ class AppRunner:
             finally:
                 cloud.close()
                 place.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def _cloud(self) -> "Cloud":

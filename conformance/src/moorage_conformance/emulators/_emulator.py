@@ -9,7 +9,7 @@ from aiohttp import web
 
 from moorage.plugin import Clock, SystemClock
 
-from ..faults._loop_thread import LoopThread
+from .._loop_thread import LoopThread, Running
 from ._apps import AppRunner
 from ._pace import AT_ONCE, Pace
 from ._received import ReceivedRequest, ReceivedRequests
@@ -20,7 +20,7 @@ _HOST = "127.0.0.1"
 _BACKLOG = 256
 
 
-class Emulator(abc.ABC):
+class Emulator(Running):
     """A server that speaks the wire protocol of one cloud, well enough for its official client.
 
     It listens on loopback only, from `start`, or the beginning of a `with` statement, to `close`.
@@ -144,22 +144,10 @@ class Emulator(abc.ABC):
         """End, with every connection that is open; a second time does nothing."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.stop()
+            thread.close()
         apps, self.apps = self.apps, None
         if apps is not None:
             apps.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         where = self.url if self._thread is not None else "closed"

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from moorage.errors import ConfigError
 
+from .._loop_thread import LoopThread, Running
 from ._counts import Conversation, Counts, Passage, Tally
 from ._fault import Fault
 from ._listener import Listener, connect, loopback
-from ._loop_thread import LoopThread
 from ._script import Script
 from ._stream import Stream
 from ._tunnel import Tunnel
@@ -171,7 +171,7 @@ class AsyncFaultProxy(_Proxy):
             self._tunnels.discard(tunnel)
 
 
-class FaultProxy(_Proxy):
+class FaultProxy(_Proxy, Running):
     """A proxy before a server, which breaks by script what passes.
 
         with FaultProxy("http://127.0.0.1:8000") as proxy:
@@ -238,19 +238,7 @@ class FaultProxy(_Proxy):
 
     def close(self) -> None:
         """End, with every connection that is open; a second time does nothing."""
-        self._thread.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        self._thread.close()
 
 
 class _Target:

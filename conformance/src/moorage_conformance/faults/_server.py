@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from .._loop_thread import LoopThread, Running
 from ._http import Reply, serve_http
 from ._listener import Listener
-from ._loop_thread import LoopThread
 from ._origin import Origin, Received
 from ._stream import Stream
 
 _HOST = "127.0.0.1"
 
 
-class FaultServer:
+class FaultServer(Running):
     """A server to stand behind a fault proxy: it does what it is asked for, and remembers it.
 
     | path | what it does |
@@ -120,19 +120,7 @@ class FaultServer:
 
     def close(self) -> None:
         """End, with every connection that is open; a second time does nothing."""
-        self._thread.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        self._thread.close()
 
     def __repr__(self) -> str:
         return f"<FaultServer {self.url}>"

@@ -1,18 +1,32 @@
 """An event loop in a thread of its own, for those who have none."""
 
+import abc
 import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
+
+from moorage.plugin import Closing
 
 S = TypeVar("S", bound=AbstractAsyncContextManager[Any])
 R = TypeVar("R")
 
 
-class LoopThread(Generic[S]):
-    """Runs a server that is made for asyncio, from `start` to `stop`.
+class Running(Closing):
+    """Base of what runs from `start`, or the beginning of a `with` statement, to `close`."""
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Begin."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+
+class LoopThread(Running, Generic[S]):
+    """Runs a server that is made for asyncio.
 
     Args:
         server: What to run; it is entered and left in the thread.
@@ -50,24 +64,12 @@ class LoopThread(Generic[S]):
         assert self._loop is not None  # noqa: S101  # it was started
         return asyncio.run_coroutine_threadsafe(called(), self._loop).result()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End, and return once nothing of it is left; a second time does nothing."""
         thread, self._thread = self._thread, None
         if thread is not None and self._loop is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
             thread.join()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _run(self) -> None:
         try:
