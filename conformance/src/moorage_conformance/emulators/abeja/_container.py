@@ -1,7 +1,10 @@
 """Running code versions for real, where the emulator was asked to."""
 
 import asyncio
+import json
+import os
 import shutil
+import sys
 import threading
 import zipfile
 from collections.abc import Mapping
@@ -16,6 +19,7 @@ from .state import ORGANIZATION_ID, Deployment, Service, Version, World
 
 _MAKING = threading.Lock()
 _RUNTIME = "_abeja_runtime"
+_RESERVED = "MOORAGE_"  # by the provider that runs the containers, for its own variables
 _MANIFEST = f"""\
 [artifact]
 name = "code-version"
@@ -64,9 +68,10 @@ def environment_of(
 ) -> dict[str, str]:
     """Return the environment of a container: its layers, and what the platform sets.
 
-    In which order the first two layers come is not known.
+    In which order the first two layers come is not known. What whoever runs the container keeps
+    for itself is carried in one variable, and taken out of it in the container.
     """
-    return {
+    whole = {
         **version.wire["user_parameters"],
         **deployment.wire["default_environment"],
         **own,
@@ -77,24 +82,56 @@ def environment_of(
         "ABEJA_MODEL_VERSION_ID": version.id,
         **more,
     }
+    carried = {name: whole.pop(name) for name in list(whole) if name.startswith(_RESERVED)}
+    return {**whole, runtime.CARRIED: json.dumps(carried)} if carried else whole
 
 
-async def start_container(world: World, deployment: Deployment, service: Service) -> None:
-    """Let a service be called; its process is started by the first call."""
+async def start_container(world: World, deployment: Deployment, service: Service) -> bool:
+    """Let a service be called, and return whether it comes up.
+
+    Its process is started by the first call. Before, the handler is imported once for each
+    version, unless it needs packages: what cannot be imported cannot come up.
+    """
     apps = world.apps
     if apps is None:
-        return
+        return True
     code = await asyncio.to_thread(code_of, world, service.version)
-    if code is not None:
-        service.log.begin()
-        environment = environment_of(
-            deployment,
-            service.version,
-            service.wire["user_env_vars"],
-            ABEJA_SERVICE_ID=service.id,
-            SERVICE_TYPE="HTTP",
-        )
-        apps.deploy(service.id, code, environment)
+    if code is None:
+        return False
+    service.log.begin()
+    environment = environment_of(
+        deployment,
+        service.version,
+        service.wire["user_env_vars"],
+        ABEJA_SERVICE_ID=service.id,
+        SERVICE_TYPE="HTTP",
+    )
+    if service.version.failure is None:
+        service.version.failure = await _failure(code, environment)
+    if service.version.failure:
+        for line in service.version.failure.splitlines():
+            service.log.add(line, world.now())
+        return False
+    apps.deploy(service.id, code, environment)
+    return True
+
+
+async def _failure(code: Path, environment: Mapping[str, str]) -> str:
+    """Return what is said where a handler cannot be imported; nothing where it can."""
+    if (code / "code" / "requirements.txt").is_file():
+        return ""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        f"import {_RUNTIME}; {_RUNTIME}.handler()",
+        cwd=code,
+        env={**os.environ, **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await child.communicate()
+    return said.decode("utf-8", "replace") or "it ended" if child.returncode else ""
 
 
 async def stop_container(world: World, service: Service) -> None:

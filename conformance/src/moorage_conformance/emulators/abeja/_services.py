@@ -71,8 +71,13 @@ async def create_service(call: Call) -> Wire:
     service = Service(wire, version, world.course(*_starting(world, version)))
     deployment.services[service.id] = service
     service.log.add("service starts", world.now())
-    await start_container(world, deployment, service)
+    await _start(world, deployment, service)
     return dict(wire)
+
+
+async def _start(world: World, deployment: Deployment, service: Service) -> None:
+    if not await start_container(world, deployment, service):
+        service.course = world.course(IN_PROGRESS, FAILED)
 
 
 def _check_bounds(wire: Wire) -> None:
@@ -130,7 +135,7 @@ async def start_service(call: Call) -> Wire:
         raise bad_request(f"service {service.id} is running")
     service.course = world.course(*_starting(world, service.version))
     service.wire["modified_at"] = world.stamp()
-    await start_container(world, deployment, service)
+    await _start(world, deployment, service)
     return {"message": f"{service.id} started"}
 
 

@@ -22,9 +22,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+CARRIED = "ABEJA_EMULATOR_CARRIED"
+"""The variable that carries those which whoever runs the container would keep for itself."""
+
 _DEPTH = 4  # how far down the directory `.abeja` is looked for
 _METHODS = ("GET", "POST", "PUT")
 _ONE = threading.Lock()
+
+
+os.environ.update(json.loads(os.environ.pop(CARRIED, "{}")))
 
 
 class Content(Mapping[str, Any]):

@@ -60,6 +60,8 @@ class Version:
         self.wire = wire
         self.id: str = wire["version_id"]
         self.key = f"{self.id}/source.tgz"
+        self.failure: str | None = None
+        """Why it cannot be run; empty where it can, `None` where that was not tried."""
 
 
 class Service:
