@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from moorage.errors import UnsupportedError
-from moorage.plugin import OpenContext, ProviderInfo, Settings, hookimpl
+from moorage.plugin import OpenContext, ProviderInfo, hookimpl
 
+from ._capabilities import CAPABILITIES
 from ._settings import AbejaSettings
 
 if TYPE_CHECKING:
     from ._client import Client
+    from ._driver import AbejaDriver
 
 __all__ = ["AbejaSettings", "Client", "moorage_provider"]
 
@@ -17,15 +18,30 @@ _LAZY = {"Client": "_client"}
 
 @hookimpl
 def moorage_provider() -> ProviderInfo:
-    """Describe `abeja`."""
-    return ProviderInfo(name="abeja", summary="ABEJA Platform", open=_open, settings=AbejaSettings)
-
-
-def _open(_settings: Settings, _context: OpenContext) -> Any:
-    raise UnsupportedError(
-        "this version of moorage-abeja declares no capability, so there is nothing to open",
-        hint="`moorage providers show abeja` lists what it can do",
+    """Describe `abeja`; its driver is imported when it is first opened."""
+    return ProviderInfo(
+        name="abeja",
+        summary="ABEJA Platform",
+        open=_open,
+        settings=AbejaSettings,
+        capabilities=CAPABILITIES,
     )
+
+
+@hookimpl
+def moorage_conformance_harness(provider: str) -> Any:
+    """Return how the conformance suite reaches `abeja`."""
+    if provider != "abeja":
+        return None
+    from ._harness import AbejaHarness
+
+    return AbejaHarness()
+
+
+def _open(settings: AbejaSettings, context: OpenContext) -> "AbejaDriver":
+    from ._driver import AbejaDriver
+
+    return AbejaDriver(settings, context)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,13 +3,12 @@
 import functools
 import os
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
-from moorage.errors import ConfigError, InvalidRequestError
-from moorage.plugin import Clock, OpenContext, Redactor, SecretValue
+from moorage.errors import ConfigError
+from moorage.plugin import Clock, Closing, OpenContext, Redactor, settings_from
 from moorage.plugin.transport import Auth, BasicAuth, HeaderAuth, HttpClient, QueryStyle
 
 from ._errors import refine
@@ -47,7 +46,7 @@ _CREDENTIALS = (
 _PLACES = {"organization_id": "ABEJA_ORGANIZATION_ID", "endpoint": "ABEJA_API_URL"}
 
 
-class Client:
+class Client(Closing):
     """ABEJA Platform in its own words.
 
     Nouns are attributes; their methods have the names and arguments of the platform's own
@@ -90,13 +89,7 @@ class Client:
         """
         if not isinstance(settings.get("organization_id", ""), str):
             settings["organization_id"] = str(settings["organization_id"])
-        try:
-            converted = msgspec.convert(settings, AbejaSettings, dec_hook=_instance)
-        except msgspec.ValidationError as exc:
-            raise InvalidRequestError(
-                f"a setting of ABEJA Platform is wrong: {exc}",
-                hint="`moorage providers show abeja` lists the settings",
-            ) from None  # the cause may hold a credential
+        converted = settings_from(AbejaSettings, settings, provider="abeja")
         auth = auth_of(converted)
         redactor = redactor or Redactor()
         for secret in (
@@ -222,21 +215,15 @@ class Client:
         """Which addresses may reach the organization."""
         return SecurityApi(self._http, self._organization)
 
+    @property
+    def service_url(self) -> str:
+        """Where the organization's services are called."""
+        return self._hosts.url(self._organization)
+
     def close(self) -> None:
         """Release every connection; may be called twice."""
         self._hosts.close()
         self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Client of organization {self._organization!r} on {self.settings.endpoint!r}>"
@@ -272,12 +259,3 @@ def auth_of(settings: AbejaSettings) -> Auth:
         "nothing says who calls ABEJA Platform",
         hint="set user_id and personal_access_token, or auth_token",
     )
-
-
-def _instance(wanted: type, given: object) -> object:
-    if isinstance(given, wanted):
-        return given
-    if wanted is SecretValue and isinstance(given, str):
-        return SecretValue(given)
-    msg = f"expected {wanted.__name__}, not {type(given).__name__}"
-    raise TypeError(msg)

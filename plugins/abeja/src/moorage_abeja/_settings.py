@@ -63,8 +63,15 @@ class AbejaSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fiel
     channel_id: Annotated[
         str | None,
         setting(
-            "Channel of the datalake that holds data artifacts and the results of jobs; by default"
-            " the channel named `moorage`, made when it is first needed."
+            "Channel of the datalake that holds data artifacts; by default the one named"
+            " `moorage-data`, made when it is first needed."
+        ),
+    ] = None
+    output_channel_id: Annotated[
+        str | None,
+        setting(
+            "Channel of the datalake that takes the results of jobs; by default the one named"
+            " `moorage-jobs`, made when it is first needed."
         ),
     ] = None
     image: Annotated[str, setting("Image that apps run in, unless a deployment says else.")] = (
