@@ -1,14 +1,16 @@
 """The official client of BentoCloud, where there is one to measure beside.
 
-It is looked for in another environment, since its dependencies are not ours: the variable
-MOORAGE_BENCH_BENTOML names the Python of one in which bentoml is installed.
+It is looked for in the environment that `make official` makes, or in the one whose Python the
+variable MOORAGE_BENCH_BENTOML names.
 """
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 VARIABLE = "MOORAGE_BENCH_BENTOML"
+MADE = Path(__file__).resolve().parents[2] / ".official" / "bentoml" / "bin" / "python"
 
 TAIL = """
 import sys, threading, time
@@ -37,11 +39,10 @@ print(time.perf_counter() - began)
 
 
 def python() -> str | None:
-    """Return the Python that has the official client; `None` where none was named."""
-    found = os.environ.get(VARIABLE)
-    if not found:
-        print(f"  the official client is not measured: {VARIABLE} names no Python that has bentoml")
-        return None
+    """Return the Python that has the official client; `None` where there is none."""
+    found = os.environ.get(VARIABLE) or (str(MADE) if MADE.exists() else None)
+    if found is None:
+        print("  the official client is not measured: `make official` installs it")
     return found
 
 

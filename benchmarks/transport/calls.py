@@ -170,7 +170,7 @@ def decoding(rounds: int) -> bool:
             "msgspec": lambda: msgspec.json.decode(body, type=kinds),
             "moorage": lambda: decode(body, kinds, what="GET /", headers={}, redactor=redactor),
         },
-        rounds * 2,
+        rounds * 4,
     )
     return _report.table(
         "decode 10,000 deployments", taken, {"moorage": ("msgspec", 1.1)}, unit=("ms", 1e3)
