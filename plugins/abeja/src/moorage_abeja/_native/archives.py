@@ -99,7 +99,8 @@ def zipped_model(data: bytes | Path | str | BinaryIO) -> Iterator[Content]:
         import io
 
         data = io.BytesIO(data)
-    name = Path(str(getattr(data, "name", ""))).name
+    known = getattr(data, "name", "")
+    name = Path(known).name if isinstance(known, str) else ""  # an unnamed file has a number
     plain = not name or name.lower().endswith(".zip")
     start = data.tell() if data.seekable() else None
     if start is not None and plain and zipfile.is_zipfile(data):
