@@ -9,6 +9,7 @@ import resource
 import signal
 import stat
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -469,6 +470,27 @@ def test_failed_disk(
         client.download("/", target)
 
     assert list(target.parent.iterdir()) == []
+
+
+def test_memory(server: Any, client: HttpClient, target: Path) -> None:
+    """Something large is received in little memory."""
+    size = 64 * 1024 * 1024
+
+    def script(peer: Any) -> None:
+        peer.send(server.reply(length=size))
+        for _ in range(64):
+            peer.send(bytes(1 << 20))
+
+    server.always(script)
+    tracemalloc.start()
+    try:
+        client.download("/", target, digest="sha256")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert target.stat().st_size == size
+    assert peak < 8 * 1024 * 1024
 
 
 def test_mode(server: Any, client: HttpClient, target: Path) -> None:
