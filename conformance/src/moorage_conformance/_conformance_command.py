@@ -343,8 +343,9 @@ def _failure(report: "Report") -> CommandFailure:
             hint=f"`moorage plugin check {report.provider}` looks at the package itself",
         )
     if report.harness_problem:
+        problem = report.harness_problem.removeprefix("the harness is wrong: ")
         return CommandFailure(
-            f"the harness of {report.provider} is wrong: {report.harness_problem}",
+            f"the harness of {report.provider} is wrong: {problem}",
             code="engine_error",
             hint="nothing was said about the plugin; repair the harness first",
         )

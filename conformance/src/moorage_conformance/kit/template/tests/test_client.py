@@ -85,6 +85,15 @@ def test_refusals_name_the_request(client: Client) -> None:
     assert "ghost:1" in caught.value.message
 
 
+def test_mistakes_in_the_fake_are_seen(
+    fake: FakeCloud, client: Client, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fake that fails says where, instead of hanging up."""
+    monkeypatch.setattr(fake.project(project), "secrets", lambda: [{"no name": 1}])
+    with pytest.raises(UnavailableError, match=r"KeyError: 'name' \(_routes.py:\d+ of the fake\)"):
+        client.list_secrets()
+
+
 def test_wrong_token(connect: Connect) -> None:
     """A token that is wrong is refused as such, and shown nowhere."""
     client = connect(token="wrong-0123456789")

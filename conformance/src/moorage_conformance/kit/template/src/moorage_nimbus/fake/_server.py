@@ -3,7 +3,9 @@
 import itertools
 import json
 import re
+import sys
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,7 +95,9 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Exchange)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that went away."""
+        """Say nothing of clients that went away, and everything of anything else."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class _Exchange(BaseHTTPRequestHandler):
@@ -113,10 +117,16 @@ class _Exchange(BaseHTTPRequestHandler):
             self._call(found[1], found[2], found[3] or "/", body)
             return
         try:
-            self._reply(self._answer(path, body))
+            result = self._answer(path, body)
         except ApiError as exc:
-            error = {"error": {"code": exc.code, "message": exc.message}}
-            self._send(exc.status, json.dumps(error).encode())
+            self._refuse(exc.status, exc.code, exc.message)
+        except Exception as exc:  # noqa: BLE001  # a mistake in the fake, which has to be seen
+            traceback.print_exc()
+            place = traceback.extract_tb(exc.__traceback__)[-1]
+            where = f"{Path(place.filename).name}:{place.lineno}"
+            self._refuse(500, "fake_failed", f"{type(exc).__name__}: {exc} ({where} of the fake)")
+        else:
+            self._reply(result)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve  # noqa: N815  # the base class prescribes the names
 
@@ -133,6 +143,9 @@ class _Exchange(BaseHTTPRequestHandler):
             body=body,
         )
         return answer(cloud.project(unquote(found[1])), self.command, unquote(found[2]), request)
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        self._send(status, json.dumps({"error": {"code": code, "message": message}}).encode())
 
     def _reply(self, result: Any) -> None:
         if isinstance(result, Stream):
