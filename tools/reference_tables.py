@@ -231,6 +231,13 @@ def konigle_settings() -> Iterator[str]:
     yield from settings_of(next(info for info in providers() if info.name == "konigle"))
 
 
+def konigle_options() -> Iterator[str]:
+    """Yield the deployment options of `konigle`."""
+    from moorage_konigle._options import DeploymentOptions
+
+    yield from _fields(DeploymentOptions, "option")
+
+
 def local_options() -> Iterator[str]:
     """Yield the deployment options of `local`."""
     from moorage_local._deployment_options import DeploymentOptions
@@ -340,6 +347,7 @@ IMPLEMENTED_BY: Mapping[str, tuple[str, ...]] = {
     "DeploymentDriver.advance": (),
     "DeploymentDriver.call": ("deployments.call",),
     "PromotingDriver.promote": ("deployments.promote",),
+    "RememberingDriver.pick_up": (),
     "CancellingDriver.cancel": ("deployments.cancel",),
     "LogDriver.fetch": ("logs.tail.deployment", "logs.tail.job", "logs.since", "logs.until"),
     "StreamingLogDriver.follow": ("logs.follow.deployment", "logs.follow.job"),
@@ -422,6 +430,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "exit-codes": exit_codes,
     "hooks": hooks,
     "abeja-settings": abeja_settings,
+    "konigle-options": konigle_options,
     "konigle-settings": konigle_settings,
     "layers": layers,
     "local-options": local_options,

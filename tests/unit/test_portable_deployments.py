@@ -6,10 +6,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_provider import FakeClock, World, open_memory
+from memory_provider import FakeClock, MemoryDeployments, World, open_memory
 
 from moorage import Deployment, DeploymentState, Support, SupportLevel, errors
 from moorage.errors import Retry
+from moorage.plugin import OperationState, Step
 
 
 def gone_dead() -> errors.UnavailableError:
@@ -147,6 +148,25 @@ def test_lost_reply_that_arrived_is_found() -> None:
     )
 
     assert operation.result(timeout=5).name == "iris"
+    assert world.requests["deployments.apply"] == 1
+
+
+def test_lost_reply_is_picked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a driver remembers what is under way, a lost reply is gone on with and not watched."""
+    world = World()
+    world.polls = 2
+    world.lost_replies["deployments.apply"].append(gone_dead())
+
+    def pick_up(_self: MemoryDeployments, name: str) -> Step[Deployment]:
+        native = {"name": name, "goal": "ready", "phase": "second"}
+        return Step(state=OperationState.RUNNING, native=native)
+
+    monkeypatch.setattr(MemoryDeployments, "pick_up", pick_up, raising=False)
+    operation = open_memory(world).deployments.create("iris", "iris:1")
+
+    assert '"phase":"second"' in operation.token
+    assert operation.result(timeout=5).state is DeploymentState.READY
+    assert world.requests["deployments.advance"] >= 1
     assert world.requests["deployments.apply"] == 1
 
 

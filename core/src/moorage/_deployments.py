@@ -39,6 +39,7 @@ from .plugin._driver import (
     DeploymentDriver,
     OperationState,
     PromotingDriver,
+    RememberingDriver,
     Step,
 )
 
@@ -445,10 +446,18 @@ class Deployments:
         if found is None:
             raise settled(lost, f"deployment {spec.name!r} was not created") from lost
         if found.spec is not None and not list_of_changes(found.spec, spec):
-            return Step(state=_RUNNING, resource=found)
+            return self._picked_up(spec.name) or Step(state=_RUNNING, resource=found)
         if current is not None and found.spec is not None and found.spec == current.spec:
             raise settled(lost, f"deployment {spec.name!r} was not changed") from lost
         raise lost
+
+    def _picked_up(self, name: str) -> Step[Deployment] | None:
+        """Return what a driver says is under way, where it remembers such things."""
+        driver = self._session.deployments
+        if not hasattr(driver, "pick_up"):
+            return None
+        with self._session.call("deployments.get", f"deployment/{name}"):
+            return cast("RememberingDriver", driver).pick_up(name)
 
     def _find(self, name: str) -> Deployment | None:
         try:

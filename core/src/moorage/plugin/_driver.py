@@ -189,6 +189,17 @@ class PromotingDriver(DeploymentDriver, Protocol):
         """Begin to move a deployment to a stage."""
 
 
+class RememberingDriver(DeploymentDriver, Protocol):
+    """Deployments of a provider on which a deploy takes several steps of the driver's own.
+
+    Such a deploy cannot be watched by `get` alone: somebody has to take its next step. Where the
+    reply to `apply` is lost, the portable layer asks what there is to go on with.
+    """
+
+    def pick_up(self, name: str, /) -> Step[Deployment] | None:
+        """Return the step of a deploy that is under way; `None` where none is known."""
+
+
 class CancellingDriver(DeploymentDriver, Protocol):
     """Deployments of a provider that can call a change off; needed for `deployments.cancel`."""
 
