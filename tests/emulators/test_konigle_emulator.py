@@ -4,6 +4,7 @@ import http.client
 import io
 import itertools
 import json
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from official import official, run_official
 
 from moorage_conformance.emulators import Pace
 from moorage_conformance.emulators.konigle import KonigleEmulator
-from moorage_konigle import Client
+from moorage_konigle import Client, Job
 
 Cli = Callable[..., CompletedProcess[str]]
 
@@ -313,6 +314,13 @@ def _settle(client: Client) -> None:
         pass
 
 
+def ended(client: Client, job_id: str) -> Job:
+    """Look at a job until it has ended."""
+    while not (job := client.jobs.get(job_id)).is_terminal:
+        threading.Event().wait(0.02)  # nothing tells when another program has started
+    return job
+
+
 def test_jobs_take_their_time() -> None:
     """A job goes through its states as it is looked at, and its log only grows."""
     with KonigleEmulator(pace=Pace(polls=2)) as emulator, client_of(emulator) as client:
@@ -463,13 +471,20 @@ def test_released_process_runs(tmp_path: Path) -> None:
                 }
             ),
         )
-        assert client.jobs.get(made.job_id).succeeded
+        assert ended(client, made.job_id).succeeded
         promoted = client.spaces.promote(spaces["uat"].id)
-        assert client.jobs.get(promoted.job_id).succeeded
+        assert ended(client, promoted.job_id).succeeded
+
+        broken = archive(
+            **{"bentocloud.toml": TOML.replace("python app.py", "echo no such app; false")}
+        )
+        failed = ended(client, client.spaces.deploy(spaces["uat"].id, broken).job_id)
 
         uat = _text(spaces["uat"].platform_domain, "/x?y=1")
         production = _text(spaces["production"].platform_domain, "/")
 
+    assert (failed.status, failed.log[-1]["level"]) == ("failed", "error")
+    assert "no such app" in failed.log[-1]["message"]
     assert before == (503, "Nothing is deployed here.\n")
     assert uat == (200, "I am uat at /x?y=1")
     assert production == (200, "I am here at /")

@@ -149,7 +149,7 @@ class DeploymentSuite(Suite):
         assert found.spec.labels == {"team": "vision"}
         assert found.artifact == made.artifact
 
-    @requires("deployments.update")
+    @requires("deployments.update", "deployments.labels")
     def test_update_absent(self, subject: Subject, cloud: "Cloud") -> None:
         """Updating what does not exist raises `NotFoundError` and creates nothing."""
         missing = subject.missing("deployment")

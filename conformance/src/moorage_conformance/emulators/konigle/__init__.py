@@ -43,7 +43,7 @@ class KonigleEmulator(Emulator):
         self.state = CloudState(self.clock, self.pace)
         self.uploads = UploadState(self.clock, self.state.new_id, place)
         servers = SpaceServers(lambda: self.apps, place)
-        self.state.on_release = servers.release
+        self.state.install = servers.install
         self._add_computer(COMPUTER)
 
         async def end(_application: web.Application) -> None:

@@ -73,6 +73,7 @@ class Routes:
     # Computers ------------------------------------------------------------------------------------
 
     async def _computers(self, request: web.Request) -> web.Response:
+        self._state.look_around()
         return self._page(request, [c.shown() for c in self._state.computers.values()])
 
     async def _create_computer(self, request: web.Request) -> web.Response:
@@ -80,6 +81,7 @@ class Routes:
         return answer({"computer": computer.shown(), "job_id": job.id}, 201)
 
     async def _computer(self, request: web.Request) -> web.Response:
+        self._state.look_around()
         return answer(found(self._state.computers, _id(request)).shown())
 
     async def _change_computer(self, request: web.Request) -> web.Response:
@@ -128,10 +130,12 @@ class Routes:
     # Spaces and jobs ------------------------------------------------------------------------------
 
     async def _spaces(self, request: web.Request) -> web.Response:
+        self._state.look_around()
         wanted = of(self._state.spaces.values(), webapp=request.query.get("webapp_id"))
         return self._page(request, [space.shown() for space in wanted])
 
     async def _space(self, request: web.Request) -> web.Response:
+        self._state.look_around()
         return answer(found(self._state.spaces, _id(request)).shown())
 
     async def _deploy(self, request: web.Request) -> web.Response:

@@ -1,17 +1,18 @@
 """Where spaces are called, once what is deployed to them really runs: an address for each."""
 
 import asyncio
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
 from moorage.errors import MoorageError, NotFoundError
+from moorage.plugin import Reply
 
 from .._apps import AppRunner
 from .processes import ProcessRunner
+from .releases import Process, Release
 
 if TYPE_CHECKING:
     from .state import Space
@@ -54,25 +55,60 @@ class SpaceServers:
                 await asyncio.to_thread(apps.remove, _name(space_id))
             await asyncio.to_thread(self._processes.remove, space_id)
 
-    def release(self, space: "Space") -> None:
-        """Let a space answer with its release from now on; it is started by its first request."""
-        apps, release = self._apps(), space.release
+    def install(self, space: "Space", release: Release) -> "asyncio.Future[str | None] | None":
+        """Begin to run a release in a space; the result is why it does not run."""
         server = self._servers.get(space.id)
-        if apps is None or release is None or server is None:
-            return
+        if server is None or self._apps() is None:
+            return None
+        return asyncio.ensure_future(
+            asyncio.to_thread(self._install, server, space.id, space.space_type, release)
+        )
+
+    def _install(
+        self, server: "_Server", space_id: str, stage: str, release: Release
+    ) -> str | None:
+        before = server.running
+        process = release.http_process(uat=stage == "uat")
         try:
             unpacked = release.unpack(self._place)
+            running = _Running(space_id, unpacked, process, (unpacked / _MANIFEST).is_file())
+            self._start(running)
+            server.running = running
+            path = process.health_check if process is not None else None
+            self._ask(running, "GET", path or "/", headers=(), body=None)
         except MoorageError as exc:
-            if space.job is not None:
-                space.job.say(f"it cannot be unpacked: {exc}", "error")
+            server.running = before
+            if before is not None:
+                self._start(before)
+            return str(exc)
+        return None
+
+    def _start(self, running: "_Running") -> None:
+        """Let a space stand for a release; what does not run yet is started when it is asked."""
+        apps = self._apps()
+        if apps is None:
             return
-        server.space_id = space.id
-        server.portable = (unpacked / _MANIFEST).is_file()
-        if server.portable:
-            apps.deploy(_name(space.id), unpacked)
+        if running.portable:
+            apps.deploy(_name(running.space_id), running.directory)
         else:
-            process = release.http_process(uat=space.space_type == "uat")
-            self._processes.deploy(space.id, unpacked, process)
+            self._processes.deploy(running.space_id, running.directory, running.process)
+
+    def _ask(
+        self,
+        running: "_Running",
+        method: str,
+        target: str,
+        *,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | None,
+    ) -> Reply:
+        apps = self._apps()
+        if apps is None:
+            raise NotFoundError("the emulator ends")
+        if running.portable:
+            name = _name(running.space_id)
+            return apps.call(name, method, target, headers=headers, body=body)
+        return self._processes.call(running.space_id, method, target, headers=headers, body=body)
 
     async def close(self) -> None:
         """End all of them."""
@@ -82,16 +118,12 @@ class SpaceServers:
         await asyncio.to_thread(self._processes.close)
 
     async def _call(self, server: "_Server", request: web.Request) -> web.Response:
-        apps = self._apps()
-        if server.space_id is None or apps is None:
+        if server.running is None:
             return web.Response(status=503, text="Nothing is deployed here.\n")
-        if server.portable:
-            call = functools.partial(apps.call, _name(server.space_id))
-        else:
-            call = functools.partial(self._processes.call, server.space_id)
         try:
             reply = await asyncio.to_thread(
-                call,
+                self._ask,
+                server.running,
                 request.method,
                 request.raw_path,
                 headers=list(request.headers.items()),
@@ -107,6 +139,15 @@ class SpaceServers:
             if name.lower() not in _HOP:
                 response.headers.add(name, value)
         return response
+
+
+class _Running(NamedTuple):
+    """What a space stands for."""
+
+    space_id: str
+    directory: Path
+    process: Process | None
+    portable: bool
 
 
 class Prepared:
@@ -132,8 +173,7 @@ class _Server:
     """One address."""
 
     def __init__(self, call: "Callable[[_Server, web.Request], object]") -> None:
-        self.space_id: str | None = None
-        self.portable = False
+        self.running: _Running | None = None
         self.port = 0
         application = web.Application(client_max_size=_LARGEST_BODY)
 

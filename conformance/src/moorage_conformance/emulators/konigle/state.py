@@ -1,5 +1,6 @@
 """What the emulated cloud holds, and how it changes."""
 
+import asyncio
 import itertools
 import re
 import uuid
@@ -28,8 +29,23 @@ class Job:
     """Something that goes on for a while, with a log that only grows."""
 
     def __init__(
-        self, state: "CloudState", task: str, *, fails: str | None, done: Callable[[bool], None]
+        self,
+        state: "CloudState",
+        task: str,
+        *,
+        fails: str | None,
+        done: Callable[[bool], None],
+        work: "asyncio.Future[str | None] | None" = None,
     ) -> None:
+        """Begin.
+
+        Args:
+            state: Of the cloud.
+            task: What it does.
+            fails: Why it will fail; `None` where it will not.
+            done: Called at its end with whether it succeeded.
+            work: What really goes on, if anything does; its result is why it failed.
+        """
         self.id = str(uuid.uuid4())
         self.task = task
         self.created_at = state.clock.now()
@@ -38,13 +54,13 @@ class Job:
         self._clock = state.clock
         self._fails = fails
         self._done = done
-        last = "failed" if fails else "success"
-        self._course = Course(("pending", "running", last), state.pace, state.clock, self._enter)
+        self._work = work
+        self._course = Course(("pending", "running", "ended"), state.pace, state.clock, self._enter)
 
     @property
     def running(self) -> bool:
         """Whether it has not ended."""
-        return not self._course.ended
+        return self._working or not self._course.ended
 
     def say(self, message: str, level: str = "info") -> None:
         """Write into its log."""
@@ -55,9 +71,19 @@ class Job:
         """End it now."""
         self._course.finish()
 
-    def shown(self) -> dict[str, Any]:
-        """Return it as it is seen; being looked at lets it go on."""
+    def look(self) -> str:
+        """Return its status; being looked at lets it go on."""
+        if self._working:
+            self._begin()
+            return "running"
         status = self._course.look()
+        if status != "ended":
+            return status
+        return "failed" if self._fails else "success"
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as it is seen."""
+        status = self.look()
         return {
             "id": self.id,
             "status": status,
@@ -67,16 +93,26 @@ class Job:
             "completed_at": self.completed_at and stamp(self.completed_at),
         }
 
-    def _enter(self, status: str) -> None:
-        if status == "running":
+    @property
+    def _working(self) -> bool:
+        return self._work is not None and not self._work.done()
+
+    def _begin(self) -> None:
+        if not self.log:
             self.say(f"{self.task} begins")
+
+    def _enter(self, status: str) -> None:
+        self._begin()
+        if status == "running":
             return
+        if self._work is not None:
+            self._fails = self._fails or self._work.result()
         if self._fails:
             self.say(self._fails, "error")
         else:
             self.say(f"{self.task} is done")
         self.completed_at = self._clock.now()
-        self._done(status == "success")
+        self._done(not self._fails)
 
 
 class Computer(msgspec.Struct, kw_only=True):
@@ -150,7 +186,7 @@ class CloudState:
         taken: Names of web apps of other projects.
         clock: The time.
         pace: How fast jobs go.
-        on_release: Told when a space runs another release.
+        install: Has a space really run a release, where apps run; the result is why it does not.
     """
 
     def __init__(self, clock: Clock, pace: Pace) -> None:
@@ -161,7 +197,7 @@ class CloudState:
         self.webapps: dict[str, WebApp] = {}
         self.spaces: dict[str, Space] = {}
         self.jobs: dict[str, Job] = {}
-        self.on_release: Callable[[Space], None] | None = None
+        self.install: Callable[[Space, Release], asyncio.Future[str | None] | None] | None = None
         self._failures: dict[str, str] = {}
         self._numbers = itertools.count(1)
         self._addresses = itertools.count(1)
@@ -177,6 +213,12 @@ class CloudState:
     def fail_next(self, task: str, message: str) -> None:
         """Let the next job of that task fail, with this as the last line of its log."""
         self._failures[task] = message
+
+    def look_around(self) -> None:
+        """Let all that goes on do so, since a client looks at what it changes."""
+        for job in self.jobs.values():
+            if job.running:
+                job.look()
 
     # Computers ------------------------------------------------------------------------------------
 
@@ -339,12 +381,11 @@ class CloudState:
             space.last_deployment_status = "success" if succeeded else "failed"
             if succeeded:
                 space.status, space.release = "running", release
-                if self.on_release is not None:
-                    self.on_release(space)
             elif space.release is None:
                 space.status = "error"
 
-        job = self._begin(task, done, fails=release.flaw)
+        work = self.install(space, release) if self.install and not release.flaw else None
+        job = self._begin(task, done, fails=release.flaw, work=work)
         space.job = job
         return {
             "id": str(uuid.uuid4()),
@@ -354,9 +395,16 @@ class CloudState:
             "created_at": stamp(created_at),
         }
 
-    def _begin(self, task: str, done: Callable[[bool], None], *, fails: str | None = None) -> Job:
+    def _begin(
+        self,
+        task: str,
+        done: Callable[[bool], None],
+        *,
+        fails: str | None = None,
+        work: "asyncio.Future[str | None] | None" = None,
+    ) -> Job:
         fails = self._failures.pop(task, None) or fails
-        job = Job(self, task, fails=fails, done=done)
+        job = Job(self, task, fails=fails, done=done, work=work)
         self.jobs[job.id] = job
         return job
 
