@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from moorage.errors import UnsupportedError
 from moorage.plugin import OpenContext, ProviderInfo, hookimpl
 
+from ._capabilities import CAPABILITIES
 from ._settings import KonigleSettings
 
 if TYPE_CHECKING:
     from ._client import Client
+    from ._driver import KonigleDriver
+    from ._pack import Packed, pack
     from ._wire import (
         NULL,
         Computer,
@@ -31,6 +33,7 @@ __all__ = [
     "Deployment",
     "Job",
     "KonigleSettings",
+    "Packed",
     "Page",
     "Space",
     "Upload",
@@ -38,32 +41,44 @@ __all__ = [
     "WebApp",
     "WebAppCreate",
     "moorage_provider",
+    "pack",
 ]
 
-_WIRE = {*__all__} - {"Client", "KonigleSettings", "moorage_provider"}
+_HOMES = {"Client": "_client", "Packed": "_pack", "pack": "_pack"}
 
 
 @hookimpl
 def moorage_provider() -> ProviderInfo:
     """Describe `konigle`; its driver is imported when it is first opened."""
     return ProviderInfo(
-        name="konigle", summary="Konigle Cloud", open=_open, settings=KonigleSettings
+        name="konigle",
+        summary="Konigle Cloud",
+        open=_open,
+        settings=KonigleSettings,
+        capabilities=CAPABILITIES,
     )
 
 
-def _open(_settings: KonigleSettings, _context: OpenContext) -> Any:
-    raise UnsupportedError(
-        "this version of moorage-konigle declares no capability, so there is nothing to open",
-        hint="`moorage providers show konigle` lists what it can do",
-    )
+@hookimpl
+def moorage_conformance_harness(provider: str) -> Any:
+    """Return how the conformance suite reaches `konigle`."""
+    if provider != "konigle":
+        return None
+    from ._harness import KonigleHarness
+
+    return KonigleHarness()
+
+
+def _open(settings: KonigleSettings, context: OpenContext) -> "KonigleDriver":
+    from ._driver import KonigleDriver
+
+    return KonigleDriver(settings, context)
 
 
 def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
     from importlib import import_module
 
-    if name == "Client":
-        return import_module("._client", __name__).Client
-    if name in _WIRE:
-        return getattr(import_module("._wire", __name__), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    return getattr(import_module(f".{_HOMES.get(name, '_wire')}", __name__), name)

@@ -1,14 +1,8 @@
 """Konigle's API, complete and in its own words."""
 
-import os
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-
-from moorage.errors import InvalidRequestError
-from moorage.plugin import Clock, Redactor, SecretValue
+from moorage.plugin import Clock, Closing, Redactor, SecretValue, settings_from
 from moorage.plugin.transport import HeaderAuth, HttpClient
 
 from ._computers import Computers
@@ -22,7 +16,7 @@ from ._webapps import WebApps
 _USER_AGENT = "moorage-konigle"
 
 
-class Client:
+class Client(Closing):
     """The API of Konigle's cloud, for one project.
 
     No request is made before a call. Threads may share a client. Calls that change nothing are
@@ -59,17 +53,10 @@ class Client:
             InvalidRequestError: There is no such setting, or its value cannot be used.
             ConfigError: The key or the endpoint cannot be used.
         """
-        settings["api_key"] = api_key
+        given = {"api_key": api_key, **settings}
         if endpoint is not None:
-            settings["endpoint"] = endpoint
-        try:
-            checked = msgspec.convert(settings, KonigleSettings, dec_hook=_instance)
-        except msgspec.ValidationError as exc:
-            # Without its cause, which could quote the key.
-            raise InvalidRequestError(
-                f"a setting of the konigle provider is wrong: {exc}",
-                hint="`moorage providers show konigle` lists the settings",
-            ) from None
+            given["endpoint"] = endpoint
+        checked = settings_from(KonigleSettings, given, provider="konigle")
         agent = f"{user_agent} {_USER_AGENT}" if user_agent else _USER_AGENT
         self._open(checked, agent, clock, None)
 
@@ -88,19 +75,8 @@ class Client:
         return self
 
     def close(self) -> None:
-        """Release every connection; may be called twice. Later calls are refused."""
+        """Release every connection; a second time does nothing. Later calls are refused."""
         self.http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Client {self.settings.endpoint!r}>"
@@ -128,14 +104,3 @@ class Client:
         self.spaces = Spaces(self.http)
         self.jobs = Jobs(self.http)
         self.uploads = Uploads(self.http, settings.endpoint)
-
-
-def _instance(wanted: type, given: object) -> object:
-    if isinstance(given, wanted):
-        return given
-    if wanted is SecretValue and isinstance(given, str):
-        return SecretValue(given)
-    if wanted is Path and isinstance(given, str | os.PathLike):
-        return Path(given)
-    msg = f"Expected `{wanted.__name__}`, got `{type(given).__name__}`"
-    raise msgspec.ValidationError(msg)

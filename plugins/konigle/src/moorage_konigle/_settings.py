@@ -1,6 +1,6 @@
 """The settings of the konigle provider: the keys of a profile."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -62,3 +62,16 @@ class KonigleSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fi
             "Image that packed apps are built on; `{python}` stands for the version of Python."
         ),
     ] = "python:{python}-slim"
+
+    project_source: Annotated[
+        Literal["auto", "git", "directory"],
+        setting(
+            "What is packed of a project that has a `bentocloud.toml` of its own: the last commit"
+            " (`git`), the files (`directory`), or the first where there is git (`auto`)."
+        ),
+    ] = "auto"
+
+    stage: Annotated[
+        Literal["uat", "production"],
+        setting("The stage that `call` and a deployment's address mean."),
+    ] = "uat"

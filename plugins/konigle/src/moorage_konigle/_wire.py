@@ -269,7 +269,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 class UploadCreate(msgspec.Struct, frozen=True, kw_only=True):
     """A file to be uploaded."""
 
-    file: Any
+    file: FileData
     """Its path, its content as bytes or an open binary file, `(content, filename)`, or an
     `https://` address that it is fetched from."""
 
