@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import urllib3
 from official import official, run_official
 
 from moorage_conformance.emulators import Pace
@@ -441,6 +442,20 @@ def test_signed_addresses_are_checked(
 
     assert ask(url, "HEAD", f"{parts.path}?{parts.query}")[0] == 200
     assert ask(url, "HEAD", f"{parts.path}?{parts.query[:-4]}0000")[0] == 403
+
+
+def test_announced_size_counts(emulator: KonigleEmulator, client: Client) -> None:
+    """The storage takes a file as long as it was announced, and nothing that was deleted."""
+    announced = client.uploads.create_cloud_upload("text/csv", 3, "d.csv")
+    url = announced["upload_url"]
+    short = urllib3.request("PUT", url, body=b"ab", retries=False)
+    right = urllib3.request("PUT", url, body=b"abc", retries=False)
+    client.uploads.delete(announced["id"])
+    late = urllib3.request("PUT", url, body=b"abc", retries=False)
+
+    assert [reply.status for reply in (short, right, late)] == [400, 200, 404]
+    assert b"<Code>IncompleteBody</Code>" in short.data
+    assert announced["id"] not in emulator.call(lambda: emulator.uploads.store.objects)
 
 
 @pytest.mark.slow

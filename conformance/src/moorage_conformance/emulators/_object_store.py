@@ -1,148 +1,260 @@
-"""Presigned URLs: an object store on an origin of its own, as clouds hand them out."""
+"""An object store: a service of its own, on an origin of its own, reached by signed URLs."""
 
 import hashlib
+import hmac
 import secrets
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from urllib.parse import quote, urlencode
 
+import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from moorage.plugin import Clock
 
-_PIECE_BYTES = 1024 * 1024
+from ._fault_script import FaultScript, StorageFault
+from ._stored_object import Refused, StoredObject, send_object
 
+LIFETIME_S = 3600
+"""How long a signed URL is good for, unless somebody says otherwise."""
 
-class _Grant(NamedTuple):
-    """What one signature allows."""
-
-    method: str
-    key: str
-    expires: float
+_CREDENTIALS = frozenset({"authorization", "cookie"})
+_STAMP = "%Y%m%dT%H%M%SZ"
 
 
 class ObjectStore:
-    """Objects as files, reachable by signed URLs alone.
+    """What is stored, as files in a directory that goes with the emulator.
 
-    As the stores that clouds use, it refuses a request that carries credentials beside its
-    signature, wants a length for what is put, and answers ranges.
+    As the stores that clouds use, it takes a signed URL and no credential beside it, wants a
+    length for what is put, compares its `Content-MD5`, and gives parts of objects.
+
+    Attributes:
+        objects: What is stored, by key.
+        faults: What goes wrong with the next requests.
     """
 
-    def __init__(self, directory: Path, clock: Clock, origin: Callable[[], str]) -> None:
-        """Prepare it.
+    def __init__(
+        self,
+        clock: Clock,
+        origin: Callable[[], str],
+        *,
+        credentials: Collection[str] = (),
+        head: bool = False,
+    ) -> None:
+        """Prepare it; it is open while its application runs.
 
         Args:
-            directory: Holds the objects.
             clock: When a signature ends.
-            origin: Where it is, once it listens.
+            origin: Where its URLs lead to.
+            credentials: Further headers that it refuses.
+            head: Whether what can be got can be asked for its head alone.
         """
-        self._directory = directory
+        self.objects: dict[str, StoredObject] = {}
+        self.faults: FaultScript[StorageFault] = FaultScript()
         self._clock = clock
         self._origin = origin
-        self._grants: dict[str, _Grant] = {}
-        self._etags: dict[str, str] = {}
+        self._credentials = _CREDENTIALS | frozenset(credentials)
+        self._head = head
+        self._secret = secrets.token_bytes(32)
+        self._old_secrets: list[bytes] = []
+        self._place: Path | None = None
 
-    # What the emulator does with it ---------------------------------------------------------------
+    # What the API does with it --------------------------------------------------------------------
 
-    def sign(self, method: str, key: str, *, seconds: float = 3600.0) -> str:
-        """Return a URL that allows one method on one object."""
-        signature = secrets.token_hex(16)
-        self._grants[signature] = _Grant(method, key, self._clock.monotonic() + seconds)
-        return (
-            f"{self._origin()}/objects/{key}?X-Amz-Expires={seconds:g}&X-Amz-Signature={signature}"
-        )
+    def sign(self, method: str, key: str, *, seconds: int = LIFETIME_S, **query: str) -> str:
+        """Return a URL by which one request can be made without any other credential."""
+        words = {
+            **query,
+            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+            "X-Amz-Credential": "emulator",
+            "X-Amz-Date": self._clock.now().astimezone(UTC).strftime(_STAMP),
+            "X-Amz-Expires": str(seconds),
+            "X-Amz-SignedHeaders": "host",
+        }
+        words["X-Amz-Signature"] = _signature(self._secret, method, key, words)
+        return f"{self._origin()}/{quote(key)}?{urlencode(words)}"
 
     def expire(self) -> None:
         """Let every URL that was handed out so far be too old."""
-        self._grants.clear()
+        self._old_secrets.append(self._secret)
+        self._secret = secrets.token_bytes(32)
 
-    def path(self, key: str) -> Path | None:
-        """Return the file of an object; `None` where there is none."""
-        found = self._file(key)
-        return found if found.is_file() else None
+    async def receive(self, chunks: AsyncIterator[bytes]) -> StoredObject:
+        """Write content to a file as it arrives; it has no key yet."""
+        path, digest, size = self._new_file(), hashlib.md5(usedforsecurity=False), 0
+        try:
+            with path.open("wb") as file:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    digest.update(chunk)
+                    file.write(chunk)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return StoredObject(path, size, digest.hexdigest())
 
-    def put(self, key: str, content: bytes) -> str:
-        """Store an object and return its ETag."""
-        self._file(key).write_bytes(content)
-        self._etags[key] = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        return self._etags[key]
+    def keep(self, key: str, received: StoredObject) -> None:
+        """Let a key stand for what was received, which replaces what it stood for."""
+        self.delete(key)
+        self.objects[key] = received
 
-    def new_file(self) -> Path:
-        """Return a path for content that is on its way."""
-        return self._directory / f"new-{secrets.token_hex(8)}"
-
-    def adopt(self, key: str, file: Path, etag: str) -> None:
-        """Make an object of a file that lies in the same place."""
-        file.replace(self._file(key))
-        self._etags[key] = etag
+    def put(self, key: str, content: bytes) -> StoredObject:
+        """Store a small object that is at hand."""
+        path = self._new_file()
+        path.write_bytes(content)
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        self.keep(key, StoredObject(path, len(content), digest))
+        return self.objects[key]
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is gone already."""
-        self._file(key).unlink(missing_ok=True)
-        self._etags.pop(key, None)
+        before = self.objects.pop(key, None)
+        if before is not None:
+            before.path.unlink(missing_ok=True)
 
-    def etag(self, key: str) -> str | None:
-        """Return the MD5 digest of an object, in hexadecimal."""
-        return self._etags.get(key)
+    # What a cloud changes of it -------------------------------------------------------------------
 
-    def _file(self, key: str) -> Path:
-        return self._directory / hashlib.sha256(key.encode()).hexdigest()
+    def accept(
+        self,
+        key: str,
+        received: StoredObject,
+        query: Mapping[str, str],  # noqa: ARG002  # other stores sign more than the key
+    ) -> None:
+        """Do what a signed URL was made for with what it brought.
 
-    # What clients do with it ----------------------------------------------------------------------
+        Args:
+            key: What the URL was signed for.
+            received: The content, which is thrown away where it is refused.
+            query: Of the URL.
+
+        Raises:
+            Refused: It is not what was expected.
+        """
+        self.keep(key, received)
+
+    # Its own origin -------------------------------------------------------------------------------
 
     def application(self) -> web.Application:
-        """Return the web application, for an origin of its own."""
-        application = web.Application(client_max_size=0)
-        application.router.add_put("/objects/{key:.+}", self._put)
-        application.router.add_get("/objects/{key:.+}", self._get)
+        """Return the service that signed URLs lead to."""
+        application = web.Application(middlewares=[_answer_refusals])
+        application.router.add_put("/{key:.+}", self._on_put)
+        application.router.add_get("/{key:.+}", self._on_get)
+        application.on_startup.append(self._open)
+        application.on_cleanup.append(self._close)
         return application
 
-    def _refusal(self, request: web.Request) -> web.Response | None:
-        if "Authorization" in request.headers:
-            return _error(
-                400, "InvalidArgument", "Only one auth mechanism allowed: the URL is signed"
-            )
-        grant = self._grants.get(request.query.get("X-Amz-Signature", ""))
-        method = "GET" if request.method == "HEAD" else request.method
-        if grant is None or (grant.method, grant.key) != (method, request.match_info["key"]):
-            return _error(403, "SignatureDoesNotMatch", "The signature does not fit the request")
-        if self._clock.monotonic() > grant.expires:
-            return _error(403, "AccessDenied", "Request has expired")
-        return None
-
-    async def _put(self, request: web.Request) -> web.Response:
-        refusal = self._refusal(request)
-        if refusal is not None:
-            return refusal
+    async def _on_put(self, request: web.Request) -> web.Response:
+        key = self._checked(request)
         if request.content_length is None:
-            return _error(411, "MissingContentLength", "You must provide a Content-Length")
-        file = self.new_file()
-        digest = hashlib.md5(usedforsecurity=False)
+            raise Refused(411, "MissingContentLength", "the header Content-Length is missing")
+        received = await self.receive(_content(request, self._fault(request)))
         try:
-            with file.open("wb") as target:
-                async for piece in request.content.iter_chunked(_PIECE_BYTES):
-                    digest.update(piece)
-                    target.write(piece)
-            self.adopt(request.match_info["key"], file, digest.hexdigest())
-        finally:
-            file.unlink(missing_ok=True)  # of an upload that was cut
-        return web.Response(headers={"ETag": f'"{digest.hexdigest()}"'})
+            _check_digest(request, received)
+            self.accept(key, received, request.query)
+        except Refused:
+            received.path.unlink()
+            raise
+        return web.Response(headers={"ETag": received.etag})
 
-    async def _get(self, request: web.Request) -> web.StreamResponse:
-        refusal = self._refusal(request)
-        if refusal is not None:
-            return refusal
-        found = self.path(request.match_info["key"])
+    async def _on_get(self, request: web.Request) -> web.StreamResponse:
+        key = self._checked(request)
+        fault = self._fault(request)
+        found = self.objects.get(key)
         if found is None:
-            return _error(404, "NoSuchKey", "The specified key does not exist")
-        return web.FileResponse(
-            found, chunk_size=_PIECE_BYTES, headers={"Content-Type": "application/octet-stream"}
+            raise Refused(404, "NoSuchKey", "the key does not exist")
+        return await send_object(request, found, None if fault is None else fault.after_bytes)
+
+    def _checked(self, request: web.Request) -> str:
+        """Return the key of a request that may be made."""
+        for name in self._credentials:
+            if name in request.headers:  # one way to authenticate is enough, and allowed
+                raise Refused(400, "InvalidArgument", f"a signed URL needs no header {name}")
+        key = request.match_info["key"]
+        words = dict(request.query)
+        signature = words.pop("X-Amz-Signature", "")
+        method = "GET" if self._head and request.method == "HEAD" else request.method
+        if not _is_signed(signature, self._secret, method, key, words):
+            if any(_is_signed(signature, old, method, key, words) for old in self._old_secrets):
+                raise Refused(403, "AccessDenied", "Request has expired")
+            raise Refused(403, "SignatureDoesNotMatch", "the signature is not that of the request")
+        begun = datetime.strptime(words["X-Amz-Date"], _STAMP).replace(tzinfo=UTC)
+        if self._clock.now() > begun + timedelta(seconds=int(words["X-Amz-Expires"])):
+            raise Refused(403, "AccessDenied", "Request has expired")
+        return key
+
+    def _fault(self, request: web.Request) -> StorageFault | None:
+        """Return the fault that is the connection's; answer by those that are the service's."""
+        part = int(request.query.get("partNumber", 0))
+        fault = self.faults.take(
+            lambda each: each.method == request.method and each.part in {None, part}
         )
+        if fault is not None and fault.status is not None:
+            raise Refused(fault.status, "ServiceUnavailable", "please reduce your request rate")
+        return fault
+
+    def _new_file(self) -> Path:
+        if self._place is None:
+            msg = "the store is closed"
+            raise RuntimeError(msg)
+        return self._place / secrets.token_hex(16)
+
+    async def _open(self, _application: web.Application) -> None:
+        self._place = Path(tempfile.mkdtemp(prefix="moorage-emulator-store-"))
+
+    async def _close(self, _application: web.Application) -> None:
+        place, self._place = self._place, None
+        if place is not None:
+            shutil.rmtree(place, ignore_errors=True)
 
 
-def _error(status: int, code: str, message: str) -> web.Response:
-    text = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
-    )
-    return web.Response(status=status, text=text, content_type="application/xml")
+def _signature(secret: bytes, method: str, key: str, words: Mapping[str, str]) -> str:
+    text = "\n".join([method, key, *(f"{name}={words[name]}" for name in sorted(words))])
+    return hmac.new(secret, text.encode(), "sha256").hexdigest()
+
+
+def _is_signed(
+    signature: str, secret: bytes, method: str, key: str, words: Mapping[str, str]
+) -> bool:
+    expected = _signature(secret, method, key, words)
+    return hmac.compare_digest(signature.encode(), expected.encode())
+
+
+async def _content(request: web.Request, fault: StorageFault | None) -> AsyncIterator[bytes]:
+    """Yield what a request brings; where a fault wants that, the connection breaks meanwhile."""
+    if fault is None:
+        async for chunk in request.content.iter_any():
+            yield chunk
+        return
+    size = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size >= fault.after_bytes:
+            break
+    if request.transport is not None:
+        request.transport.abort()
+    raise ConnectionResetError
+
+
+def _check_digest(request: web.Request, received: StoredObject) -> None:
+    sent = request.headers.get("Content-MD5")
+    if sent is not None and bytes.fromhex(received.digest) != _base64(sent):
+        raise Refused(400, "BadDigest", "the Content-MD5 is not that of the content")
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return msgspec.convert(text, bytes)
+    except msgspec.ValidationError:
+        return b""
+
+
+@web.middleware
+async def _answer_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return refused.response()

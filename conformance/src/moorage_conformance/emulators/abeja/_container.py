@@ -38,9 +38,10 @@ def code_of(world: World, version: Version) -> Path | None:
 
     It is made once; `None` where no code was uploaded, or it is no archive.
     """
-    archive = world.store.path(version.key)
-    if archive is None:
+    stored = world.store.objects.get(version.key)
+    if stored is None:
         return None
+    archive = stored.path
     place = world.directory / version.id
     with _MAKING:
         if not place.is_dir():

@@ -1,12 +1,12 @@
 """The datalake: channels and their files, buckets and theirs."""
 
-import hashlib
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
+from .._object_store import LIFETIME_S
 from ._call import Call, Route, optional_text, page_of, text_of, without_archived
 from .errors import ApiError, bad_request
 from .state import (
@@ -27,8 +27,6 @@ _F = "/channels/{channel}"
 _META = "x-abeja-meta-"
 _LIFETIMES = frozenset({"1day", "1week", "1month", "6months", "1year"})
 _STORAGE_TYPES = frozenset({"datalake", "file"})
-_URL_SECONDS = 3600
-_PIECE_BYTES = 1024 * 1024
 
 
 def _seconds(world: World) -> str:
@@ -222,13 +220,13 @@ def add_file(
 
 def _shown(world: World, file: Wire) -> Wire:
     """Return a file with where it can be downloaded, under both names of that."""
-    if file["uploaded_at"] is None and world.store.path(file["file_id"]) is not None:
+    if file["uploaded_at"] is None and file["file_id"] in world.store.objects:
         file["uploaded_at"] = offset_stamp(world.now())
-    uri = world.store.sign("GET", file["file_id"], seconds=_URL_SECONDS)
+    uri = world.store.sign("GET", file["file_id"])
     return {
         **file,
         "metadata": _encoded(file["metadata"]),
-        "url_expires_on": offset_stamp(world.now() + timedelta(seconds=_URL_SECONDS)),
+        "url_expires_on": offset_stamp(world.now() + timedelta(seconds=LIFETIME_S)),
         "download_uri": uri,
         "download_url": uri,
     }
@@ -241,24 +239,20 @@ async def upload_file(call: Call) -> Wire:
     metadata = _metadata(request.headers)
     lifetime = _lifetime(call.text("lifetime"))
     _check_conflict(channel, metadata, call.text("conflict_target"))
-    path = world.store.new_file()
-    digest = hashlib.md5(usedforsecurity=False)
+    received = await world.store.receive(request.content.iter_any())
     try:
-        with path.open("wb") as target:
-            async for piece in request.content.iter_chunked(_PIECE_BYTES):
-                digest.update(piece)
-                target.write(piece)
         _check_conflict(channel, metadata, call.text("conflict_target"))
-        file = new_file(
-            world,
-            channel,
-            content_type=request.headers.get("Content-Type"),
-            metadata=metadata,
-            lifetime=lifetime,
-        )
-        world.store.adopt(file["file_id"], path, digest.hexdigest())
-    finally:
-        path.unlink(missing_ok=True)  # of an upload that was cut
+    except ApiError:
+        received.path.unlink()
+        raise
+    file = new_file(
+        world,
+        channel,
+        content_type=request.headers.get("Content-Type"),
+        metadata=metadata,
+        lifetime=lifetime,
+    )
+    world.store.keep(file["file_id"], received)
     return {**file, "metadata": _encoded(metadata), "uploaded_at": None}
 
 
@@ -275,8 +269,8 @@ async def prepare_file(call: Call) -> Wire:
     return {
         **file,
         "metadata": _encoded(file["metadata"]),
-        "url_expires_on": offset_stamp(world.now() + timedelta(seconds=_URL_SECONDS)),
-        "upload_url": world.store.sign("PUT", file["file_id"], seconds=_URL_SECONDS),
+        "url_expires_on": offset_stamp(world.now() + timedelta(seconds=LIFETIME_S)),
+        "upload_url": world.store.sign("PUT", file["file_id"]),
     }
 
 
@@ -462,7 +456,7 @@ def _bucket_key(bucket: Bucket, path: str) -> str:
 def _shown_in_bucket(world: World, bucket: Bucket, file: Wire) -> Wire:
     return {
         **file,
-        "url_expires_on": offset_stamp(world.now() + timedelta(seconds=_URL_SECONDS)),
+        "url_expires_on": offset_stamp(world.now() + timedelta(seconds=LIFETIME_S)),
         "download_uri": world.store.sign("GET", _bucket_key(bucket, file["file_id"])),
     }
 
@@ -480,7 +474,7 @@ async def upload_bucket_file(call: Call) -> Wire:
     bucket.files[path] = {
         "file_id": path,
         "size": len(part.content),
-        "etag": world.store.put(_bucket_key(bucket, path), part.content),
+        "etag": world.store.put(_bucket_key(bucket, path), part.content).digest,
         "is_file": True,
         "metadata": _encoded(_metadata(call.request.headers)),
         "lifetime": _lifetime(optional_text(parameters, "lifetime")),

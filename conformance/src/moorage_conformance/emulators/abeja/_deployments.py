@@ -167,7 +167,7 @@ async def delete_version(call: Call) -> Wire:
 async def download_version(call: Call) -> Wire:
     """Tell where its archive is."""
     version = _of(call).version(call["version"])
-    if call.world.store.path(version.key) is None:
+    if version.key not in call.world.store.objects:
         raise not_found("source of version", version.id)
     return {"download_uri": call.world.store.sign("GET", version.key)}
 

@@ -93,11 +93,8 @@ class AbejaEmulator(Emulator):
         place = tempfile.TemporaryDirectory(
             prefix="moorage-emulator-abeja-", ignore_cleanup_errors=True
         )
-        objects, code = Path(place.name) / "objects", Path(place.name) / "code"
-        objects.mkdir()
-        code.mkdir()
-        store = ObjectStore(objects, self.clock, lambda: self.origin(_STORE))
-        world = World(clock=self.clock, pace=self.pace, store=store, directory=code)
+        store = ObjectStore(self.clock, lambda: self.origin(_STORE))
+        world = World(clock=self.clock, pace=self.pace, store=store, directory=Path(place.name))
         world.apps = self.apps
         self._world = world
 

@@ -58,7 +58,7 @@ async def create_run(call: Call) -> Wire:
         "created_at": made,
         "modified_at": made,
     }
-    outcome = "SUCCEEDED" if world.store.path(version.key) is not None else "FAILED"
+    outcome = "SUCCEEDED" if version.key in world.store.objects else "FAILED"
     run = Run(wire, version, world.course(*_STATES, outcome))
     deployment.runs[run.id] = run
     if world.apps is not None:
@@ -77,11 +77,11 @@ def _input_of(world: World, input_data: Any) -> dict[str, Any]:
     if isinstance(input_data, dict) and _DATALAKE in input_data:
         channel_id, _, file_id = str(input_data[_DATALAKE]).partition("/")
         file = found(world.channel(channel_id).files, "file", file_id)
-        path = world.store.path(file_id)
+        content = world.store.objects.get(file_id)
         return {
             "content_type": file["content_type"] or "application/octet-stream",
             "metadata": file["metadata"],
-            "body": base64.b64encode(path.read_bytes() if path else b"").decode("ascii"),
+            "body": base64.b64encode(content.path.read_bytes() if content else b"").decode("ascii"),
         }
     return {
         "content_type": "application/json",

@@ -33,7 +33,7 @@ def _of(call: Call) -> tuple[Deployment, Service]:
 
 def _starting(world: World, version: Version) -> tuple[str, ...]:
     """Return the states of a start: a version without code cannot come up."""
-    outcome = READY if world.store.path(version.key) is not None else FAILED
+    outcome = READY if version.key in world.store.objects else FAILED
     return IN_PROGRESS, outcome
 
 

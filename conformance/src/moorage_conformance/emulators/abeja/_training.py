@@ -185,7 +185,7 @@ async def delete_version(call: Call) -> Wire:
 async def get_source(call: Call) -> Wire:
     """Tell where its source is."""
     key = _source_key(_version_of(call))
-    if call.world.store.path(key) is None:
+    if key not in call.world.store.objects:
         raise not_found("source of version", call["version"])
     return {"download_uri": call.world.store.sign("GET", key)}
 
@@ -281,7 +281,7 @@ async def get_result(call: Call) -> Wire:
     if job["status"] != "Complete":
         return {"artifacts": {}}
     key = f"{job['id']}/result.zip"
-    if call.world.store.path(key) is None:
+    if key not in call.world.store.objects:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
             archive.writestr(f"{job['id']}/result.json", "{}")

@@ -8,11 +8,12 @@ from aiohttp import web
 from moorage.plugin import Clock
 
 from .._emulator import Emulator
+from .._fault_script import StorageFault
 from .._pace import AT_ONCE, Pace
 from .behaviour import Behaviour
 from .endpoints import endpoints
 from .errors import MissingError
-from .faults import Refusal, StorageFault, TailFault
+from .faults import Refusal, TailFault
 from .pods import Log, Pod
 from .resources import CLUSTERS
 from .routes import api

@@ -8,8 +8,9 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from .._fault_script import FaultScript
 from .behaviour import Behaviour
-from .faults import Refusal, Script
+from .faults import Refusal
 
 NOT_FOUND: Final = "record not found"
 """What the text of every error about something missing ends with."""
@@ -51,7 +52,7 @@ def unauthorized(text: str) -> ApiError:
     return ApiError(text, 401, key="message")
 
 
-def answering_errors(behaviour: Behaviour, refusals: Script[Refusal]) -> Middleware:
+def answering_errors(behaviour: Behaviour, refusals: FaultScript[Refusal]) -> Middleware:
     """Return the middleware that turns every failure into the answer of the cloud."""
 
     @web.middleware

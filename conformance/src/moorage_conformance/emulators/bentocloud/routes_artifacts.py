@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from .._stored_object import Refused, send_object
 from .errors import ApiError
 from .listing import list_page
 from .requests import (
@@ -18,7 +19,6 @@ from .requests import (
 from .routes_support import reply, state
 from .state import State
 from .state_artifacts import Artifact, ArtifactStore, Kind
-from .storage_reply import Refused, send_object
 
 
 def add_routes(router: web.UrlDispatcher) -> None:
@@ -147,7 +147,8 @@ class _Routes:
         found = self._found(request)
         found.begin_upload()
         try:
-            await state(request).storage.receive(request, found.key)
+            storage = state(request).storage
+            storage.keep(found.key, await storage.receive(request.content.iter_any()))
         except BaseException as error:
             found.finish_upload("failed", str(error), None)
             raise
@@ -161,7 +162,7 @@ class _Routes:
             msg = f"download {self._kind} {found.tag}: the object does not exist"
             raise ApiError(msg, 500)
         try:
-            return await send_object(request, stored.path, stored.size, stored.etag)
+            return await send_object(request, stored)
         except Refused as refused:
             raise ApiError(refused.message, refused.status) from refused
 

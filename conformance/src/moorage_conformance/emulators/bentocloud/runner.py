@@ -14,11 +14,12 @@ from moorage.plugin import LogRecord, Reply
 from moorage.plugin.archive import unpack_tar
 
 from .._apps import AppRunner
+from .._object_store import ObjectStore
+from .._stored_object import StoredObject
 from .errors import ApiError
 from .pods import Log, Pod
 from .state_deployments import Deployment, Target, variables
 from .state_secrets import SecretStore
-from .storage import Storage, StoredObject
 
 _APP_FILE = "moorage.toml"
 _BENTO_FILE = "bento.yaml"
@@ -34,7 +35,7 @@ class Runner:
     pods are shown: what it writes stands in the log of the first of them.
     """
 
-    def __init__(self, apps: AppRunner, storage: Storage, secrets: SecretStore) -> None:
+    def __init__(self, apps: AppRunner, storage: ObjectStore, secrets: SecretStore) -> None:
         self._apps = apps
         self._storage = storage
         self._secrets = secrets

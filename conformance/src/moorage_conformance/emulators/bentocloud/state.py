@@ -6,17 +6,20 @@ from typing import Protocol
 from moorage.plugin import Clock
 
 from .._apps import AppRunner
+from .._fault_script import FaultScript
+from .._multipart_store import MultipartStore
 from .behaviour import Behaviour
 from .deployer import Deployer
 from .errors import MissingError
-from .faults import Refusal, Script, TailFault
+from .faults import Refusal, TailFault
 from .resources import CLUSTERS, Counter, JsonObject
 from .runner import Runner
 from .state_artifacts import Artifact, ArtifactStore, models_of
 from .state_deployments import Deployment
 from .state_secrets import SecretStore, TokenStore
-from .storage import Storage
 from .tasks import Tasks
+
+TOKEN_HEADER = "X-YATAI-API-TOKEN"  # noqa: S105  # the name of a header
 
 
 class OwnOrigins(Protocol):
@@ -54,10 +57,12 @@ class State:
         counter = Counter()
         self.clock = clock
         self.behaviour = behaviour
-        self.refusals: Script[Refusal] = Script()
-        self.endpoint_refusals: Script[Refusal] = Script()
-        self.tail_faults: Script[TailFault] = Script()
-        self.storage = Storage(clock, behaviour, lambda: origin(1))
+        self.refusals: FaultScript[Refusal] = FaultScript()
+        self.endpoint_refusals: FaultScript[Refusal] = FaultScript()
+        self.tail_faults: FaultScript[TailFault] = FaultScript()
+        self.storage = MultipartStore(
+            clock, lambda: behaviour.storage_url or origin(1), credentials={TOKEN_HEADER}
+        )
         self.bentos = ArtifactStore("bento", counter, clock, behaviour, self.storage)
         self.models = ArtifactStore("model", counter, clock, behaviour, self.storage)
         self.secrets = SecretStore(counter, clock, behaviour)

@@ -1,11 +1,14 @@
 """Repositories, and the bentos and models in them."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Literal
 
 from moorage.plugin import Clock
 
+from .._multipart_store import MultipartStore
+from .._stored_object import Refused
 from .behaviour import Behaviour
 from .errors import ApiError, DuplicateError, MissingError
 from .requests import CompleteUpload, CreateArtifact, UpdateBento, plain
@@ -18,7 +21,6 @@ from .resources import (
     moment,
     sent_moment,
 )
-from .storage import Storage
 
 Kind = Literal["bento", "model"]
 
@@ -159,7 +161,12 @@ class ArtifactStore:
     """All bentos, or all models."""
 
     def __init__(
-        self, kind: Kind, counter: Counter, clock: Clock, behaviour: Behaviour, storage: Storage
+        self,
+        kind: Kind,
+        counter: Counter,
+        clock: Clock,
+        behaviour: Behaviour,
+        storage: MultipartStore,
     ) -> None:
         self.kind: Kind = kind
         self.repositories: dict[str, Repository] = {}
@@ -259,8 +266,8 @@ class ArtifactStore:
         Raises:
             ApiError: There is no such upload.
         """
-        self._storage.check_upload(upload_id, artifact.key)
-        return self._storage.sign("PUT", artifact.key, partNumber=str(number), uploadId=upload_id)
+        with _answering():
+            return self._storage.sign_part(artifact.key, upload_id, number)
 
     async def complete_multipart(self, artifact: Artifact, wanted: CompleteUpload) -> None:
         """Make the content of the parts.
@@ -268,7 +275,20 @@ class ArtifactStore:
         Raises:
             ApiError: They are not what was stored.
         """
-        await self._storage.complete(artifact.key, wanted)
+        parts = [(part.part_number, part.etag) for part in wanted.parts]
+        least = self._behaviour.minimum_part_bytes
+        with _answering():
+            await self._storage.complete(artifact.key, wanted.upload_id, parts, least_bytes=least)
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    """Let the API say what the object store refuses; always with 400."""
+    try:
+        yield
+    except Refused as refused:
+        msg = f"{refused.code}: {refused.message}"
+        raise ApiError(msg) from refused
 
 
 def models_of(bento: Artifact, models: ArtifactStore) -> Iterable[Artifact]:

@@ -18,7 +18,6 @@ from .errors import keyed, refusals
 from .routes import Routes
 from .spaces import SpaceServers
 from .state import CloudState, Computer, Job, Space, WebApp
-from .storage import Storage
 from .uploads import UploadState
 
 __all__ = ["Computer", "Job", "KonigleEmulator", "Space", "WebApp"]
@@ -41,7 +40,7 @@ class KonigleEmulator(Emulator):
         """Return the API and the storage."""
         place = Path(tempfile.mkdtemp(prefix="moorage-konigle-"))
         self.state = CloudState(self.clock, self.pace)
-        self.uploads = UploadState(self.clock, self.state.new_id, place)
+        self.uploads = UploadState(self.clock, self.state.new_id, lambda: self.origin(1))
         servers = SpaceServers(lambda: self.apps, place)
         self.state.install = servers.install
         self._add_computer(COMPUTER)
@@ -51,11 +50,9 @@ class KonigleEmulator(Emulator):
             shutil.rmtree(place, ignore_errors=True)
 
         api = web.Application(middlewares=[refusals, keyed(KEY, "Token")])
-        Routes(self.state, self.uploads, servers, self._origins).add_to(api)
+        Routes(self.state, self.uploads, servers, lambda: self.url).add_to(api)
         api.on_cleanup.append(end)
-        storage = web.Application()
-        Storage(self.uploads).add_to(storage)
-        return api, storage
+        return api, self.uploads.store.application()
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -70,9 +67,6 @@ class KonigleEmulator(Emulator):
             message: The last line of its log.
         """
         self.call(lambda: self.state.fail_next(task, message))
-
-    def _origins(self) -> tuple[str, str]:
-        return self.origin(0), self.origin(1)
 
     def _add_computer(self, name: str) -> None:
         _, job = self.state.create_computer(

@@ -1,29 +1,28 @@
 """Reading forms with a file, which goes to the disk as it arrives."""
 
-import asyncio
-import hashlib
 import json
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
 from aiohttp import BodyPartReader, web
 
+from .._stored_object import StoredObject
 from .errors import RefusalError, refused
 
 _LARGEST_TEXT = 1 << 20
 _CHUNK = 1 << 20
 
+Receive = Callable[[AsyncIterator[bytes]], Awaitable[StoredObject]]
+"""Writes content to a file as it arrives."""
+
 
 class ReceivedFile(msgspec.Struct, frozen=True):
     """A file of a form."""
 
-    path: Path
+    content: StoredObject
     filename: str
     content_type: str
-    size: int
-    md5: str
 
 
 class ReceivedForm(msgspec.Struct, frozen=True):
@@ -33,13 +32,13 @@ class ReceivedForm(msgspec.Struct, frozen=True):
     file: ReceivedFile | None
 
 
-async def read_form(request: web.Request, field: str, new_path: Callable[[], Path]) -> ReceivedForm:
+async def read_form(request: web.Request, field: str, receive: Receive) -> ReceivedForm:
     """Read a form to its end.
 
     Args:
         request: Whose body it is.
         field: Name of the field with the file.
-        new_path: Says where to write it.
+        receive: Takes its content.
     """
     if not request.content_type.startswith("multipart/form-data"):
         return ReceivedForm({}, None)
@@ -50,7 +49,7 @@ async def read_form(request: web.Request, field: str, new_path: Callable[[], Pat
             if not isinstance(part, BodyPartReader) or not part.name:
                 raise refused("The form cannot be read.")
             if part.name == field and part.filename is not None:
-                file = await _write(part, new_path())
+                file = await _received(part, receive)
             elif part.filename is None:
                 texts[part.name] = (await part.read(decode=False)).decode()[:_LARGEST_TEXT]
             else:
@@ -60,16 +59,15 @@ async def read_form(request: web.Request, field: str, new_path: Callable[[], Pat
     return ReceivedForm(texts, file)
 
 
-async def _write(part: BodyPartReader, path: Path) -> ReceivedFile:
-    digest = hashlib.md5(usedforsecurity=False)
-    size = 0
-    with path.open("wb") as file:
-        while chunk := await part.read_chunk(_CHUNK):
-            await asyncio.to_thread(file.write, chunk)
-            digest.update(chunk)
-            size += len(chunk)
+async def _received(part: BodyPartReader, receive: Receive) -> ReceivedFile:
+    content = await receive(_chunks(part))
     kind = part.headers.get("Content-Type", "application/octet-stream")
-    return ReceivedFile(path, part.filename or "", kind, size, digest.hexdigest())
+    return ReceivedFile(content, part.filename or "", kind)
+
+
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while chunk := await part.read_chunk(_CHUNK):
+        yield bytes(chunk)
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from .errors import RefusalError, answer, invalid, refused
+from .._object_store import LIFETIME_S
+from .._stored_object import Refused, send_object
+from .errors import RefusalError, answer, invalid, not_found, refused
 from .forms import read_form, read_object
 from .releases import Release
 from .spaces import SpaceServers
@@ -29,12 +31,12 @@ class Routes:
         state: CloudState,
         uploads: UploadState,
         servers: SpaceServers,
-        origins: Callable[[], tuple[str, str]],
+        origin: Callable[[], str],
     ) -> None:
         self._state = state
         self._uploads = uploads
         self._servers = servers
-        self._origins = origins
+        self._origin = origin
 
     def add_to(self, application: web.Application) -> None:
         """Add all paths."""
@@ -140,15 +142,13 @@ class Routes:
 
     async def _deploy(self, request: web.Request) -> web.Response:
         self._state.check_idle(found(self._state.spaces, _id(request)))
-        form = await read_form(
-            request, "zip_file", lambda: self._uploads.new_path().with_suffix(".zip")
-        )
+        form = await read_form(request, "zip_file", self._uploads.store.receive)
         if form.file is None:
             raise invalid(zip_file="No file was submitted.")
         try:
-            release = await asyncio.to_thread(Release, form.file.path)
+            release = await asyncio.to_thread(Release, form.file.content.path)
         except (zipfile.BadZipFile, OSError, NotImplementedError) as exc:
-            form.file.path.unlink(missing_ok=True)
+            form.file.content.path.unlink(missing_ok=True)
             raise invalid(zip_file="Not a valid ZIP archive.") from exc
         name = form.texts.get("display_name", "")
         return answer(self._state.deploy(_id(request), release, name), 201)
@@ -170,16 +170,14 @@ class Routes:
         return self._page(request, [self._shown(u) for u in self._uploads.items.values()])
 
     async def _create_upload(self, request: web.Request) -> web.Response:
-        form = await read_form(request, "file", self._uploads.new_path)
+        form = await read_form(request, "file", self._uploads.store.receive)
         if form.file is None:
             raise invalid(file="No file was submitted.")
         texts = form.texts
         upload = self._uploads.add(
-            form.file.path,
+            form.file.content,
             form.file.filename,
             form.file.content_type,
-            form.file.size,
-            form.file.md5,
             name=_short(texts, "name", 255),
             description=_short(texts, "description", 1000),
             tags=[tag.strip() for tag in texts.get("tags", "").split(",") if tag.strip()],
@@ -195,14 +193,13 @@ class Routes:
         upload = self._uploads.announce(
             body["mime_type"], body["file_size"], body["filename"], body.get("name") or ""
         )
-        url = self._origins()[1] + self._uploads.signed_path(upload.id, "PUT")
         return answer(
             {
                 "id": upload.id,
-                "upload_url": url,
+                "upload_url": self._uploads.store.sign("PUT", upload.id),
                 "method": "PUT",
                 "headers": {"Content-Type": upload.mime_type},
-                "expires_in": 3600,
+                "expires_in": LIFETIME_S,
             },
             201,
         )
@@ -225,12 +222,18 @@ class Routes:
 
     async def _media(self, request: web.Request) -> web.StreamResponse:
         upload = found(self._uploads.items, _id(request))
-        return web.FileResponse(upload.content)
+        content = self._uploads.store.objects.get(upload.id)
+        if content is None:
+            raise not_found()
+        try:
+            return await send_object(request, content)
+        except Refused as exc:
+            raise RefusalError(exc.status, {"detail": exc.message}) from exc
 
     # What they share ------------------------------------------------------------------------------
 
     def _shown(self, upload: Any) -> dict[str, Any]:
-        return self._uploads.shown(upload, *self._origins())
+        return self._uploads.shown(upload, self._origin())
 
     def _page(self, request: web.Request, items: list[Any]) -> web.Response:
         page = _number(request, "page", 1)
@@ -243,7 +246,7 @@ class Routes:
             if not 1 <= number <= pages:
                 return None
             query = {**request.query, "page": str(number), "page_size": str(size)}
-            return f"{self._origins()[0]}{request.path}?{urlencode(query)}"
+            return f"{self._origin()}{request.path}?{urlencode(query)}"
 
         return answer(
             {

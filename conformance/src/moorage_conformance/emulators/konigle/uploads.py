@@ -1,21 +1,17 @@
 """The uploads of the emulated cloud, and where their content is."""
 
-import hashlib
-import hmac
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from moorage.plugin import Clock
 
+from .._object_store import ObjectStore
+from .._stored_object import Refused, StoredObject
 from .errors import refused
 from .state import found, stamp
-
-_EXPIRES_S = 3600
 
 
 class Upload(msgspec.Struct, kw_only=True):
@@ -29,12 +25,29 @@ class Upload(msgspec.Struct, kw_only=True):
     size: int = 0
     meta: dict[str, Any] = {}
     description: str = ""
-    etag: str = ""
     status: str = "completed"
     upload_started_at: datetime | None = None
     upload_ended_at: datetime | None = None
     tags: list[str] = []
-    content: Path | None = None
+
+
+class UploadStore(ObjectStore):
+    """The content of uploads, by their ids: it takes what was announced, and as long as that."""
+
+    def __init__(
+        self, clock: Clock, origin: Callable[[], str], uploads: Mapping[str, Upload]
+    ) -> None:
+        super().__init__(clock, origin, head=True)
+        self._uploads = uploads
+
+    def accept(self, key: str, received: StoredObject, query: Mapping[str, str]) -> None:
+        """Take the content of an upload."""
+        upload = self._uploads.get(key)
+        if upload is None:
+            raise Refused(404, "NoSuchKey", "there is no such upload")
+        if received.size != upload.size:
+            raise Refused(400, "IncompleteBody", f"{upload.size} bytes were announced")
+        super().accept(key, received, query)
 
 
 class UploadState:
@@ -43,20 +56,18 @@ class UploadState:
     Attributes:
         keeps_meta: Whether what clients attach is kept.
         presigned: Whether content is fetched by signed URLs of a storage, rather than with the key.
+        store: That storage.
     """
 
-    def __init__(self, clock: Clock, new_id: Callable[[], str], place: Path) -> None:
+    def __init__(self, clock: Clock, new_id: Callable[[], str], origin: Callable[[], str]) -> None:
         self.keeps_meta = True
         self.presigned = True
-        self.place = place
         self.items: dict[str, Upload] = {}
+        self.store = UploadStore(clock, origin, self.items)
         self._clock = clock
         self._new_id = new_id
-        self._secret = secrets.token_bytes(32)
 
-    def add(
-        self, content: Path, filename: str, mime_type: str, size: int, etag: str, **fields: Any
-    ) -> Upload:
+    def add(self, content: StoredObject, filename: str, mime_type: str, **fields: Any) -> Upload:
         """Keep a file that was sent through the API."""
         fields["meta"] = fields["meta"] if self.keeps_meta else {}
         fields["name"] = fields["name"] or filename
@@ -65,12 +76,11 @@ class UploadState:
             mime_type=mime_type,
             filename=filename,
             created_at=self._clock.now(),
-            size=size,
-            etag=etag,
-            content=content,
+            size=content.size,
             **fields,
         )
         self.items[upload.id] = upload
+        self.store.keep(upload.id, content)
         return upload
 
     def announce(self, mime_type: str, size: int, filename: str, name: str) -> Upload:
@@ -90,7 +100,7 @@ class UploadState:
     def mark(self, id_: str, status: str) -> Upload:
         """Take a client's word for how a transfer goes."""
         upload: Upload = found(self.items, id_)
-        if status == "completed" and upload.content is None:
+        if status == "completed" and id_ not in self.store.objects:
             raise refused("The file is not in the storage.")
         upload.status = status
         if status == "uploading":
@@ -101,44 +111,22 @@ class UploadState:
 
     def delete(self, id_: str) -> None:
         """Delete an upload and its content."""
-        upload: Upload = found(self.items, id_)
+        found(self.items, id_)
         del self.items[id_]
-        if upload.content is not None:
-            upload.content.unlink(missing_ok=True)
+        self.store.delete(id_)
 
-    def new_path(self) -> Path:
-        """Return where to write a content."""
-        return self.place / secrets.token_hex(12)
-
-    def signature(self, id_: str, method: str, expires: int) -> str:
-        """Return what proves that a URL of the storage is ours."""
-        text = f"{method} {id_} {expires}".encode()
-        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()
-
-    def signed_path(self, id_: str, method: str) -> str:
-        """Return the path and query by which the storage can be used for a while."""
-        expires = int(self._clock.now().timestamp()) + _EXPIRES_S
-        signature = self.signature(id_, method, expires)
-        return f"/bucket/{id_}?expires={expires}&signature={signature}"
-
-    def is_signed(self, id_: str, method: str, expires: str, signature: str) -> bool:
-        """Return whether a URL of the storage is ours and still counts."""
-        if not expires.isdigit() or int(expires) < self._clock.now().timestamp():
-            return False
-        return hmac.compare_digest(self.signature(id_, method, int(expires)), signature)
-
-    def shown(self, upload: Upload, api: str, storage: str) -> dict[str, Any]:
+    def shown(self, upload: Upload, api: str) -> dict[str, Any]:
         """Return an upload as it is seen.
 
         Args:
             upload: Which.
             api: Origin of the API.
-            storage: Origin of the storage.
         """
         url = None
-        if upload.content is not None and upload.status == "completed":
+        content = self.store.objects.get(upload.id)
+        if content is not None and upload.status == "completed":
             own = f"{api}/media/private/{upload.id}/{upload.filename}"
-            url = f"{storage}{self.signed_path(upload.id, 'GET')}" if self.presigned else own
+            url = self.store.sign("GET", upload.id) if self.presigned else own
         return {
             "id": upload.id,
             "url": url,
@@ -148,7 +136,7 @@ class UploadState:
             "meta": upload.meta,
             "description": upload.description,
             "storage_path": f"private/{upload.id}/{upload.filename}"[:500],
-            "etag": upload.etag,
+            "etag": "" if content is None else content.digest,
             "status": upload.status,
             "upload_started_at": upload.upload_started_at and stamp(upload.upload_started_at),
             "upload_ended_at": upload.upload_ended_at and stamp(upload.upload_ended_at),
