@@ -56,6 +56,20 @@ def test_conformance(installed: dict[str, str], tmp_path: Path) -> None:
         assert ours or found.reason
 
 
+def test_check(tmp_path: Path) -> None:
+    """`moorage plugin check` finds nothing to say about it."""
+    done = subprocess.run(
+        [PROGRAM, "plugin", "check", str(PACKAGE), "-o", "json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert {found["status"] for found in msgspec.json.decode(done.stdout)["findings"]} == {"ok"}
+
+
 def test_its_own_tests(installed: dict[str, str], tmp_path: Path) -> None:
     """It keeps what it promises beyond the suite: resumed transfers, races, a tidy bucket."""
     done = subprocess.run(

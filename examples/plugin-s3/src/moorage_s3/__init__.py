@@ -23,6 +23,7 @@ def moorage_provider() -> ProviderInfo:
         open=_open,
         settings=S3Settings,
         capabilities=CAPABILITIES,
+        docs_url="https://docs.aws.amazon.com/AmazonS3/",
     )
 
 
