@@ -172,6 +172,14 @@ def test_installed_provider(name: str) -> None:
             "pytest",
         ),
         ('license = "0BSD"\nlicense-files = ["LICENSE"]', "", "ok", "licence", "LICENSE"),
+        ('["moorage>=0.1.0,<0.2"]', '["moorage<>1"]', "failed", "dependency", "no requirement"),
+        (
+            'dependencies = ["moorage>=0.1.0,<0.2"]',
+            'dynamic = ["dependencies"]',
+            "warning",
+            "dependency",
+            "only a build",
+        ),
         ('readme = "README.md"', "", "warning", "description", "no readme"),
         ('    "Typing :: Typed",\n', "", "warning", "classifiers", "Typed"),
     ],
@@ -410,6 +418,14 @@ def test_no_project(
     make(tmp_path)
     with pytest.raises(error, match=re.escape(says)):
         check_plugin(str(tmp_path))
+
+
+def test_directory_beside_a_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that is no project does not hide the provider of its name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "local").mkdir()
+
+    assert find_package("local").distribution == "moorage-local"
 
 
 def test_no_such_provider() -> None:

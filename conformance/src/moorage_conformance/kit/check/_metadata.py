@@ -32,6 +32,9 @@ def look_at_metadata(package: Package) -> Iterator[Finding]:
 
 def _entry_points(package: Package) -> Iterator[Finding]:
     check = "metadata.entry-point"
+    if package.provider is None and "entry-points" in package.dynamic:
+        yield _untold(check, "its entry points")
+        return
     example = f'[project.entry-points."{PROVIDERS}"]'
     if package.provider is None:
         strange = [group for group in package.entry_points if near(group, [PROVIDERS, EXTENSIONS])]
@@ -117,6 +120,9 @@ def _installed(package: Package) -> Iterator[Finding]:
 def _python(package: Package) -> Iterator[Finding]:
     check = "metadata.requires-python"
     hint = 'write: requires-python = ">=3.11", which moorage needs itself'
+    if "requires-python" in package.dynamic:
+        yield _untold(check, "which Python it needs")
+        return
     if not package.requires_python:
         yield warning(check, "it is not said which Python is needed", hint)
         return
@@ -136,6 +142,9 @@ def _python(package: Package) -> Iterator[Finding]:
 
 def _dependencies(package: Package) -> Iterator[Finding]:
     check = "metadata.dependency"
+    if "dependencies" in package.dynamic:
+        yield _untold(check, "what it depends on")
+        return
     hint = f'write: dependencies = ["moorage{bound_of(__version__)}"]'
     found: dict[str, Requirement] = {}
     for text in package.requires:
@@ -143,7 +152,7 @@ def _dependencies(package: Package) -> Iterator[Finding]:
             requirement = Requirement(text)
         except InvalidRequirement as exc:
             yield failed(check, f"{text!r} is no requirement: {exc}", "correct it")
-            continue
+            return
         found[canonicalize_name(requirement.name)] = requirement
     moorage = found.get("moorage")
     if moorage is None:
@@ -164,6 +173,14 @@ def _dependencies(package: Package) -> Iterator[Finding]:
             "everybody who installs the package gets the conformance suite and pytest",
             "move moorage-conformance to an extra for development; a harness needs no import of it",
         )
+
+
+def _untold(check: str, what: str) -> Finding:
+    return warning(
+        check,
+        f"only a build of the project tells {what}",
+        "install it, and check it by the name of its provider",
+    )
 
 
 def _description(package: Package) -> Iterator[Finding]:

@@ -60,6 +60,8 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
     summary: str = ""
     has_readme: bool = False
+    dynamic: tuple[str, ...] = ()
+    """The fields of `[project]` that only a build tells."""
 
 
 def find_package(target: str) -> Package:
@@ -71,11 +73,17 @@ def find_package(target: str) -> Package:
         PluginError: Several packages bring the provider.
     """
     path = Path(target)
-    if path.is_dir():
-        return _of_project(path.resolve(), target)
     if path.is_file() and path.name == "pyproject.toml":
         return _of_project(path.resolve().parent, target)
+    if path.is_dir() and ((path / "pyproject.toml").exists() or not _names_a_provider(target)):
+        return _of_project(path.resolve(), target)
     return _installed(target)
+
+
+def _names_a_provider(target: str) -> bool:
+    from moorage._discovery import Plugins
+
+    return any(target in {e.name, e.qualified} for e in Plugins(env={}).entries())
 
 
 # A project ----------------------------------------------------------------------------------------
@@ -106,6 +114,7 @@ def _of_project(top: Path, target: str) -> Package:
         licence=_licence_of(project, top),
         summary=str(project.get("description", "")),
         has_readme="readme" in project or "readme" in _texts(project.get("dynamic")),
+        dynamic=_texts(project.get("dynamic")),
     )
 
 
@@ -126,7 +135,8 @@ def _table(path: Path, target: str) -> dict[str, Any]:
     if not isinstance(project, dict):
         raise InvalidRequestError(
             f"{shown(str(path))} has no [project] table",
-            hint="the metadata of a package stand there: name, version, dependencies, ...",
+            hint="the metadata of a package stand there; where they stand elsewhere, install it and"
+            " name the provider",
         )
     return project
 
