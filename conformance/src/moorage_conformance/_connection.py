@@ -1,9 +1,11 @@
 """Connections whose driver calls are counted, and whose replies can be lost on purpose."""
 
+import os
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,6 +20,7 @@ from ._answers import check_answer, check_driver
 
 if TYPE_CHECKING:
     from moorage import Cloud
+    from moorage._discovery import PluginEntry
     from moorage.plugin import Clock, Driver, OpenContext, ProviderInfo
 
 NOUNS = ("artifacts", "deployments", "logs", "jobs", "secrets")
@@ -109,11 +112,21 @@ class _WatchedDriver:
         return found
 
 
+@cache
+def _installed(_allowed: str | None) -> "tuple[PluginEntry, ...] | None":
+    """Return what this process has installed, looked for once for each choice of plugins."""
+    plugins = Plugins()
+    plugins.load_extensions()
+    return plugins._entries  # noqa: SLF001  # released together with the core
+
+
 class _AlteredPlugins(Plugins):
     """The installed plugins, one of which is changed before anybody sees it."""
 
     def __init__(self, change: Callable[["ProviderInfo"], "ProviderInfo"]) -> None:
         super().__init__()
+        # Looking for plugins takes longer than anything else here, and finds the same every time.
+        self._entries = _installed(os.environ.get("MOORAGE_PLUGINS"))
         self._change = change
 
     def info(self, name: str) -> "ProviderInfo":
