@@ -245,6 +245,18 @@ def test_modules(
     assert says in found[0].detail
 
 
+def test_harness_may_use_the_suite(project: Project) -> None:
+    """A harness may stand on the suite, without which nobody asks for it; other modules may not."""
+    project.add("src/moorage_acme/_harness.py", "\nimport moorage_conformance\n")
+    before = bad(project.read())
+    project.edit("pyproject.toml", '"moorage-conformance>=0.1.0,<0.2", ', "")
+    project.add(WIRE, "\nimport moorage_conformance\n")
+    found = only(project.read())
+
+    assert before == []
+    assert "_wire.py" in found.detail
+
+
 def test_missing_files(project: Project) -> None:
     """Files that readers will look for, and the mark of types, are missed by name."""
     (project.top / "src/moorage_acme/py.typed").unlink()
