@@ -1,12 +1,13 @@
 """One request to the API, as its handlers see it."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
+from .._incoming import Form, json_object, query_number, query_text, read_form
 from .errors import ApiError, bad_request
 
 if TYPE_CHECKING:
@@ -20,19 +21,6 @@ Route = tuple[str, str, Handler]
 
 _TRUE = frozenset({"true", "1"})
 _FALSE = frozenset({"false", "0"})
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of a multipart body."""
-
-    name: str
-    file_name: str | None
-    content_type: str | None
-    content: bytes
-
-    def json(self) -> dict[str, Any]:
-        """Return the JSON object in it."""
-        return parsed(self.content)
 
 
 class Call:
@@ -53,16 +41,12 @@ class Call:
 
     def text(self, name: str) -> str | None:
         """Return a parameter of the query; an empty one counts as absent."""
-        return self.request.query.get(name) or None
+        return query_text(self.request, name)
 
     def number(self, name: str, default: int, least: int = 0, most: int = 1000) -> int:
         """Return a whole number of the query."""
-        text = self.text(name)
-        if text is None:
-            return default
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise bad_request(f"{name} must be between {least} and {most}")
-        return int(text)
+        found = query_number(self.request, name, least=least, most=most)
+        return default if found is None else found
 
     def flag(self, name: str) -> bool:
         """Return a truth value of the query, in any of the spellings that clients use."""
@@ -87,38 +71,11 @@ class Call:
         content = await self.request.read()
         if not content and optional:
             return {}
-        return parsed(content)
+        return json_object(content)
 
-    async def parts(self) -> dict[str, Part]:
-        """Return the parts of a multipart body by their names."""
-        if not self.request.content_type.startswith("multipart/"):
-            raise bad_request("the body is not multipart/form-data")
-        found: dict[str, Part] = {}
-        try:
-            reader = await self.request.multipart()
-            while (part := await reader.next()) is not None:
-                if not isinstance(part, BodyPartReader) or not part.name:
-                    raise bad_request("a part has no name")
-                found[part.name] = Part(
-                    name=part.name,
-                    file_name=part.filename,
-                    content_type=part.headers.get("Content-Type"),
-                    content=bytes(await part.read()),
-                )
-        except ValueError as exc:
-            raise bad_request(f"the body is not multipart/form-data: {exc}") from None
-        return found
-
-
-def parsed(content: bytes) -> dict[str, Any]:
-    """Return the JSON object in a body."""
-    try:
-        found = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise bad_request("the body is not JSON") from None
-    if not isinstance(found, dict):
-        raise bad_request("the body is not an object")
-    return found
+    def form(self, *files: str) -> AbstractAsyncContextManager[Form]:
+        """Read a multipart body, in which parts of these names are files."""
+        return read_form(self.request, self.world.store.receive, *files)
 
 
 def text_of(body: Mapping[str, Any], name: str, *, empty: bool = False) -> str:
@@ -174,6 +131,14 @@ def page_of(call: Call, items: list[Any], default_limit: int) -> tuple[list[Any]
     offset = call.number("offset", 0, most=1_000_000)
     limit = call.number("limit", default_limit, least=1)
     return items[offset : offset + limit], offset, limit
+
+
+def listed(call: Call, noun: str, items: list[Any]) -> dict[str, Any]:
+    """Return one page of a listing that tells whether there is more."""
+    page, offset, limit = page_of(call, items, 50)
+    more = offset + len(page) < len(items)
+    told = {noun: page, "offset": offset, "limit": limit, "has_next": more}
+    return {**call.world.envelope, **told}
 
 
 def without_archived(call: Call, items: list[Any]) -> list[Any]:

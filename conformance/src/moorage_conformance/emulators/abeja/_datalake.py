@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
+from .._incoming import json_object
 from .._object_store import LIFETIME_S
-from ._call import Call, Route, optional_text, page_of, text_of, without_archived
+from ._call import Call, Route, listed, optional_text, text_of, without_archived
 from .errors import ApiError, bad_request
 from .state import (
     DATASOURCE_ID,
@@ -43,32 +44,17 @@ async def create_channel(call: Call) -> Wire:
     storage_type = optional_text(body, "storage_type") or "datalake"
     if storage_type not in _STORAGE_TYPES:
         raise bad_request("storage_type must be datalake or file", field="storage_type")
-    made = _seconds(world)
-    name = text_of(body, "name")
-    channel = Channel(
-        {
-            "channel_id": world.number(),
-            "name": name,
-            "display_name": name,
-            "description": optional_text(body, "description"),
-            "storage_type": storage_type,
-            "archived": False,
-            "created_at": made,
-            "updated_at": made,
-        }
-    )
+    named = {**_named(world, body), "storage_type": storage_type}
+    channel = Channel({"channel_id": world.number(), **named})
     world.channels[channel.id] = channel
     return {**world.envelope, "channel": channel.wire}
 
 
 async def list_channels(call: Call) -> Wire:
     """List channels by pages."""
-    world = call.world
-    channels = without_archived(call, [channel.wire for channel in world.channels.values()])
-    page, offset, limit = page_of(call, channels, 50)
-    more = offset + len(page) < len(channels)
-    listed = {"channels": page, "offset": offset, "limit": limit, "has_next": more}
-    return {**world.envelope, **listed}
+    wires = [channel.wire for channel in call.world.channels.values()]
+    channels = without_archived(call, wires)
+    return listed(call, "channels", channels)
 
 
 async def get_channel(call: Call) -> Wire:
@@ -81,6 +67,19 @@ async def patch_channel(call: Call) -> Wire:
     channel = call.world.channel(call["channel"])
     _rename(call.world, channel.wire, await call.body(optional=True))
     return {**call.world.envelope, "channel": channel.wire}
+
+
+def _named(world: World, body: Mapping[str, Any]) -> Wire:
+    """Return what channels and buckets have in common when they are made."""
+    made, name = _seconds(world), text_of(body, "name")
+    return {
+        "name": name,
+        "display_name": name,
+        "description": optional_text(body, "description"),
+        "archived": False,
+        "created_at": made,
+        "updated_at": made,
+    }
 
 
 def _rename(world: World, wire: Wire, body: Mapping[str, Any]) -> None:
@@ -140,10 +139,7 @@ async def delete_datasource(call: Call) -> Wire:
 async def list_datasources(call: Call) -> Wire:
     """List what is bound to a channel."""
     bound = list(call.world.channel(call["channel"]).datasources.values())
-    page, offset, limit = page_of(call, bound, 50)
-    more = offset + len(page) < len(bound)
-    listed = {"datasources": page, "offset": offset, "limit": limit, "has_next": more}
-    return {**call.world.envelope, **listed}
+    return listed(call, "datasources", bound)
 
 
 # Files of channels --------------------------------------------------------------------------------
@@ -399,30 +395,15 @@ async def create_bucket(call: Call) -> Wire:
     """Make a bucket."""
     body = await call.body()
     world = call.world
-    made, name = _seconds(world), text_of(body, "name")
-    bucket = Bucket(
-        {
-            "bucket_id": world.number(),
-            "name": name,
-            "display_name": name,
-            "description": optional_text(body, "description"),
-            "archived": False,
-            "created_at": made,
-            "updated_at": made,
-        }
-    )
+    bucket = Bucket({"bucket_id": world.number(), **_named(world, body)})
     world.buckets[bucket.id] = bucket
     return {**world.envelope, "bucket": bucket.wire}
 
 
 async def list_buckets(call: Call) -> Wire:
     """List them by pages."""
-    world = call.world
-    buckets = without_archived(call, [bucket.wire for bucket in world.buckets.values()])
-    page, offset, limit = page_of(call, buckets, 50)
-    more = offset + len(page) < len(buckets)
-    listed = {"buckets": page, "offset": offset, "limit": limit, "has_next": more}
-    return {**world.envelope, **listed}
+    buckets = without_archived(call, [bucket.wire for bucket in call.world.buckets.values()])
+    return listed(call, "buckets", buckets)
 
 
 async def get_bucket(call: Call) -> Wire:
@@ -464,24 +445,25 @@ def _shown_in_bucket(world: World, bucket: Bucket, file: Wire) -> Wire:
 async def upload_bucket_file(call: Call) -> Wire:
     """Take a file; its name is its path, and a file of that path is replaced."""
     world, bucket = call.world, _bucket(call)
-    parts = await call.parts()
-    if "file" not in parts or not parts["file"].file_name:
-        raise bad_request("the part file is missing")
-    part = parts["file"]
-    parameters = parts["parameters"].json() if "parameters" in parts else {}
-    path = f"/{str(part.file_name).lstrip('/')}"
-    now = offset_stamp(world.now())
-    bucket.files[path] = {
-        "file_id": path,
-        "size": len(part.content),
-        "etag": world.store.put(_bucket_key(bucket, path), part.content).digest,
-        "is_file": True,
-        "metadata": _encoded(_metadata(call.request.headers)),
-        "lifetime": _lifetime(optional_text(parameters, "lifetime")),
-        "last_modified": now,
-        "uploaded_at": now,
-    }
-    return _shown_in_bucket(world, bucket, bucket.files[path])
+    async with call.form("file") as form:
+        file = form.files.get("file")
+        if file is None or not file.name:
+            raise bad_request("the part file is missing")
+        parameters = json_object(form.texts.get("parameters", "{}").encode())
+        path = f"/{file.name.lstrip('/')}"
+        now = offset_stamp(world.now())
+        bucket.files[path] = {
+            "file_id": path,
+            "size": file.content.size,
+            "etag": file.content.digest,
+            "is_file": True,
+            "metadata": _encoded(_metadata(call.request.headers)),
+            "lifetime": _lifetime(optional_text(parameters, "lifetime")),
+            "last_modified": now,
+            "uploaded_at": now,
+        }
+        world.store.keep(_bucket_key(bucket, path), file.content)
+        return _shown_in_bucket(world, bucket, bucket.files[path])
 
 
 async def list_bucket_files(call: Call) -> Wire:

@@ -5,10 +5,12 @@ import re
 import zipfile
 from typing import Any
 
+from .._incoming import json_object
 from ._call import Call, Route, optional_text, page_of, text_of, texts_of, without_archived
 from .errors import bad_request, not_found
 from .state import ORGANIZATION_ID, Definition, Wire, found, newest_first
 
+_ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b")
 _T = "/organizations/{organization}/training/definitions"
 _N = f"{_T}/{{definition}}"
 _V = f"{_N}/versions/{{version}}"
@@ -96,15 +98,17 @@ async def unarchive_definition(call: Call) -> Wire:
 async def create_version(call: Call) -> Wire:
     """Take the source of a version: a zip or a gzipped tar, whatever its part is called."""
     definition, world = _of(call), call.world
-    parts = await call.parts()
-    if "source_code" not in parts or "parameters" not in parts:
-        raise bad_request("the parts source_code and parameters are required")
-    content = parts["source_code"].content
-    if not content.startswith((b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b")):
-        raise bad_request("source_code is neither a zip nor a gzipped tar")
-    version = _new_version(call, definition, parts["parameters"].json())
-    world.store.put(_source_key(version), content)
-    return version
+    async with call.form("source_code") as form:
+        if "source_code" not in form.files or "parameters" not in form.texts:
+            raise bad_request("the parts source_code and parameters are required")
+        content = form.files["source_code"].content
+        with content.path.open("rb") as file:
+            if not file.read(4).startswith(_ARCHIVES):
+                raise bad_request("source_code is neither a zip nor a gzipped tar")
+        parameters = json_object(form.texts["parameters"].encode())
+        version = _new_version(call, definition, parameters)
+        world.store.keep(_source_key(version), content)
+        return version
 
 
 def _source_key(version: Wire) -> str:
@@ -305,34 +309,34 @@ async def update_statistics(call: Call) -> Wire:
 async def create_model(call: Call) -> Wire:
     """Take a model, which is always a zip."""
     definition, world = _of(call), call.world
-    parts = await call.parts()
-    if "model_data" not in parts:
-        raise bad_request("the part model_data is required")
-    content = parts["model_data"].content
-    if not zipfile.is_zipfile(io.BytesIO(content)):
-        raise bad_request("model_data is not a zip")
-    parameters = parts["parameters"].json() if "parameters" in parts else {}
-    job_id = optional_text(parameters, "training_job_id")
-    if job_id is not None:
-        found(definition.jobs, "training job", job_id)
-    made, model_id = world.stamp(), world.number()
-    model: Wire = {
-        "id": model_id,
-        "training_model_id": model_id,
-        "job_definition_id": definition.wire["job_definition_id"],
-        "training_job_id": job_id,
-        "user_parameters": parameters.get("user_parameters") or {},
-        "metrics": parameters.get("metrics") or {},
-        "description": optional_text(parameters, "description") or "",
-        "archived": False,
-        "exec_env": "none" if job_id is None else "cloud",
-        "user": world.creator,
-        "created_at": made,
-        "modified_at": made,
-    }
-    definition.models[model_id] = model
-    world.store.put(f"{model_id}/model.zip", content)
-    return model
+    async with call.form("model_data") as form:
+        if "model_data" not in form.files:
+            raise bad_request("the part model_data is required")
+        content = form.files["model_data"].content
+        if not zipfile.is_zipfile(content.path):
+            raise bad_request("model_data is not a zip")
+        parameters = json_object(form.texts.get("parameters", "{}").encode())
+        job_id = optional_text(parameters, "training_job_id")
+        if job_id is not None:
+            found(definition.jobs, "training job", job_id)
+        made, model_id = world.stamp(), world.number()
+        model: Wire = {
+            "id": model_id,
+            "training_model_id": model_id,
+            "job_definition_id": definition.wire["job_definition_id"],
+            "training_job_id": job_id,
+            "user_parameters": parameters.get("user_parameters") or {},
+            "metrics": parameters.get("metrics") or {},
+            "description": optional_text(parameters, "description") or "",
+            "archived": False,
+            "exec_env": "none" if job_id is None else "cloud",
+            "user": world.creator,
+            "created_at": made,
+            "modified_at": made,
+        }
+        definition.models[model_id] = model
+        world.store.keep(f"{model_id}/model.zip", content)
+        return model
 
 
 def _model_of(call: Call) -> Wire:

@@ -8,9 +8,10 @@ from typing import Any
 
 from aiohttp import web
 
+from .._incoming import Malformed
 from . import _datalake, _deployments, _invocation, _registry, _runs, _secrets, _services, _training
 from ._call import Call, Handler
-from .errors import ApiError
+from .errors import ApiError, bad_request
 from .state import (
     BEARER,
     DATASOURCE_ID,
@@ -84,6 +85,8 @@ async def _refusals(request: web.Request, handler: Callable[..., Any]) -> web.St
         return response
     except ApiError as exc:
         return exc.response()
+    except Malformed as exc:
+        return bad_request(str(exc)).response()
     except web.HTTPException as exc:
         return ApiError(exc.status, f"{request.method} {request.path}: {exc.reason}").response()
 

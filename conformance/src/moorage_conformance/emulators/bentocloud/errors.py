@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from .._fault_script import FaultScript
+from .._incoming import Malformed
 from .behaviour import Behaviour
 from .faults import Refusal
 
@@ -71,6 +72,8 @@ def answering_errors(behaviour: Behaviour, refusals: FaultScript[Refusal]) -> Mi
             if isinstance(error, MissingError) and behaviour.legacy_not_found:
                 error.status = 400
             return error.response()
+        except Malformed as error:
+            return ApiError(str(error)).response()
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             return ApiError(f"invalid request body: {error}").response()
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed):

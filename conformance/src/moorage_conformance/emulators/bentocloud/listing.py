@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from .._incoming import query_number, query_text
 from .behaviour import Behaviour
-from .requests import number, query
 from .resources import USER, JsonObject, Resource
 
 R = TypeVar("R", bound=Resource)
@@ -35,14 +35,16 @@ def list_page(
         behaviour: How much a page holds.
         terms: What words like `status:running` of `q` mean here, beside those known everywhere.
     """
-    found = _search(list(records), query(request, "search"), query(request, "q"), terms or {})
+    found = _search(
+        list(records), query_text(request, "search"), query_text(request, "q"), terms or {}
+    )
     return _cut(request, found, view, behaviour)
 
 
 def _cut(
     request: web.Request, found: Sequence[T], view: Callable[[T], JsonObject], behaviour: Behaviour
 ) -> JsonObject:
-    start, asked = number(request, "start") or 0, number(request, "count")
+    start, asked = query_number(request, "start") or 0, query_number(request, "count")
     count = behaviour.default_count if asked is None else asked
     if behaviour.page_limit is not None:
         count = min(count, behaviour.page_limit)

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from aiohttp import web
 
-from .errors import ApiError
 from .resources import JsonObject
 
 T = TypeVar("T")
@@ -22,26 +21,6 @@ async def body(request: web.Request, form: type[T]) -> T:
         msgspec.ValidationError: It has another form.
     """
     return msgspec.json.decode(await request.read(), type=form)
-
-
-def query(request: web.Request, key: str) -> str | None:
-    """Return a value of the query; one that is empty is absent."""
-    return request.query.get(key) or None
-
-
-def number(request: web.Request, key: str) -> int | None:
-    """Return a number of the query.
-
-    Raises:
-        ApiError: It is none.
-    """
-    found = query(request, key)
-    if found is None:
-        return None
-    if not found.isdecimal():
-        msg = f"{key}: {found!r} is not a number"
-        raise ApiError(msg)
-    return int(found)
 
 
 class Label(msgspec.Struct):

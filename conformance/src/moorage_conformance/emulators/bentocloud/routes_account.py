@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
+from .._incoming import query_text
 from .errors import ApiError
 from .instance_types import INSTANCE_TYPES
 from .listing import page
-from .requests import query
 from .resources import CLUSTERS, NAMESPACE, ORGANIZATION, USER, cluster
 from .routes_support import reply, state
 
@@ -31,7 +31,7 @@ async def _organization(_request: web.Request) -> web.Response:
 
 
 async def _clusters(request: web.Request) -> web.Response:
-    names = [name for name in CLUSTERS if (query(request, "search") or "") in name]
+    names = [name for name in CLUSTERS if (query_text(request, "search") or "") in name]
     items = [cluster(name) for name in names]
     return reply(page(request, items, state(request).behaviour))
 
@@ -51,7 +51,7 @@ async def _cluster(request: web.Request) -> web.Response:
 
 
 async def _instance_types(request: web.Request) -> web.Response:
-    state(request).cluster(query(request, "cluster"))
+    state(request).cluster(query_text(request, "cluster"))
     return reply(INSTANCE_TYPES)  # an array and no page
 
 
@@ -64,7 +64,7 @@ async def _code(request: web.Request) -> web.Response:
 
 async def _agree(request: web.Request) -> web.Response:
     """Be the page on which somebody agrees; looking at it is enough."""
-    tokens, code = state(request).tokens, query(request, "code")
+    tokens, code = state(request).tokens, query_text(request, "code")
     if code not in tokens.codes:
         raise ApiError("there is no such login", 404)
     tokens.codes[code] = True
@@ -72,7 +72,7 @@ async def _agree(request: web.Request) -> web.Response:
 
 
 async def _token(request: web.Request) -> web.Response:
-    tokens, code = state(request).tokens, query(request, "code")
+    tokens, code = state(request).tokens, query_text(request, "code")
     if code is None or not tokens.codes.get(code):
         raise ApiError("token is not ready", 404)
     del tokens.codes[code]

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 import msgspec
 from aiohttp import web
 
+from .._incoming import query_text
 from .errors import ApiError
 from .listing import list_page
 from .requests import (
@@ -15,7 +16,6 @@ from .requests import (
     UpdateDeployment,
     UploadFiles,
     body,
-    query,
 )
 from .routes_support import reply, state
 from .state_deployments import Deployment
@@ -40,8 +40,8 @@ def add_routes(router: web.UrlDispatcher) -> None:
 
 async def _list(request: web.Request) -> web.Response:
     held = state(request)
-    everywhere = query(request, "all") == "true"
-    cluster = query(request, "cluster")
+    everywhere = query_text(request, "all") == "true"
+    cluster = query_text(request, "cluster")
     wanted = None if everywhere and cluster is None else held.cluster(cluster)
     found = held.deployer.newest_first(2, wanted)
     return reply(list_page(request, found, Deployment.view, held.behaviour, TERMS))
@@ -51,7 +51,7 @@ async def _create(request: web.Request) -> web.Response:
     held = state(request)
     raw = msgspec.json.decode(await request.read())
     wanted = msgspec.convert(raw, CreateDeployment)
-    made = held.deployer.create(wanted, raw, held.cluster(query(request, "cluster")))
+    made = held.deployer.create(wanted, raw, held.cluster(query_text(request, "cluster")))
     await held.open_endpoint(made)
     await held.begin(made)
     return reply(made.view(urls=held.urls(made)))
@@ -92,7 +92,7 @@ async def _delete(request: web.Request) -> web.Response:
 
 def _found(request: web.Request) -> Deployment:
     held = state(request)
-    named = query(request, "cluster")
+    named = query_text(request, "cluster")
     cluster = None if named is None else held.cluster(named)
     return held.deployer.find(request.match_info["name"], cluster)
 

@@ -2,8 +2,9 @@
 
 from aiohttp import web
 
+from .._incoming import query_text
 from .listing import list_page
-from .requests import CreateSecret, CreateToken, UpdateSecret, body, query
+from .requests import CreateSecret, CreateToken, UpdateSecret, body
 from .routes_support import reply, state
 from .state_secrets import Secret, Token
 
@@ -33,7 +34,7 @@ async def _secrets(request: web.Request) -> web.Response:
 async def _create_secret(request: web.Request) -> web.Response:
     held = state(request)
     wanted = await body(request, CreateSecret)
-    made = held.secrets.create(held.cluster(query(request, "cluster")), wanted)
+    made = held.secrets.create(held.cluster(query_text(request, "cluster")), wanted)
     return reply(held.secrets.view(made))
 
 
@@ -55,7 +56,7 @@ async def _delete_secret(request: web.Request) -> web.Response:
 
 def _found(request: web.Request) -> Secret:
     held = state(request)
-    cluster = held.cluster(query(request, "cluster"))
+    cluster = held.cluster(query_text(request, "cluster"))
     return held.secrets.get(cluster, request.match_info["name"])
 
 

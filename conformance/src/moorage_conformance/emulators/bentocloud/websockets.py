@@ -9,10 +9,10 @@ from typing import Self
 import msgspec
 from aiohttp import WSMsgType, web
 
+from .._incoming import query_text
 from .errors import NOT_FOUND
 from .faults import TailFault
 from .pods import Line, Pod
-from .requests import query
 from .resources import ORGANIZATION, JsonObject, moment
 from .routes_support import state
 from .state import State
@@ -119,7 +119,7 @@ class _Socket:
 async def _cluster_pods(request: web.Request) -> web.StreamResponse:
     """Give the pods of a namespace that fit a selector."""
     held, cluster = state(request), request.match_info["cluster"]
-    namespace, selector = query(request, "namespace"), query(request, "selector") or ""
+    namespace, selector = query_text(request, "namespace"), query_text(request, "selector") or ""
 
     def pods() -> list[JsonObject]:
         return [
@@ -141,7 +141,7 @@ async def _cluster_pods(request: web.Request) -> web.StreamResponse:
 async def _deployment_pods(request: web.Request) -> web.StreamResponse:
     """Give the pods that run a deployment."""
     held, name = state(request), request.match_info["name"]
-    deployment = held.deployer.find(name, query(request, "cluster"))
+    deployment = held.deployer.find(name, query_text(request, "cluster"))
 
     def pods() -> list[JsonObject]:
         return [shown for pod, shown in deployment.shown_pods() if pod.container == "main"]
@@ -172,7 +172,7 @@ async def _give_pods(
 
 
 def _foreign(request: web.Request) -> bool:
-    return query(request, "organization_name") not in {None, ORGANIZATION["name"]}
+    return query_text(request, "organization_name") not in {None, ORGANIZATION["name"]}
 
 
 def _selected(pod: Pod, selectors: str) -> bool:
@@ -190,8 +190,8 @@ def _selected(pod: Pod, selectors: str) -> bool:
 async def _tail(request: web.Request) -> web.StreamResponse:
     """Give what a pod writes, from its newest lines on."""
     held = state(request)
-    name = query(request, "pod_name") or ""
-    found = _pod(held, request.match_info["cluster"], query(request, "namespace"), name)
+    name = query_text(request, "pod_name") or ""
+    found = _pod(held, request.match_info["cluster"], query_text(request, "namespace"), name)
     async with _Socket(request) as socket:
         wanted = await socket.wanted()
         if wanted is None:
@@ -206,7 +206,7 @@ async def _tail(request: web.Request) -> web.StreamResponse:
         else:
             if held.runner is not None:
                 await held.runner.read(deployment)
-            stamped = query(request, "timestamps") == "true"
+            stamped = query_text(request, "timestamps") == "true"
             await _Stream(held, socket, deployment, pod, wanted, stamped=stamped).run()
     return socket.response
 

@@ -6,6 +6,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from .._incoming import Malformed
+
 
 class RefusalError(Exception):
     """Ends a request with a status and a body."""
@@ -54,6 +56,8 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except RefusalError as exc:
         return answer(exc.body, exc.status)
+    except Malformed as exc:
+        refusal = refused(str(exc))
     except web.HTTPMethodNotAllowed:
         refusal = not_allowed(request.method)
     except web.HTTPNotFound:

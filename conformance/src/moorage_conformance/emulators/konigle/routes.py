@@ -1,7 +1,6 @@
 """The API: paths, pages and what they answer."""
 
 import asyncio
-import json
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,10 +8,10 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from .._incoming import Form, FormFile, Malformed, json_object, query_number, read_form
 from .._object_store import LIFETIME_S
 from .._stored_object import Refused, send_object
-from .errors import RefusalError, answer, invalid, not_found, refused
-from .forms import read_form, read_object
+from .errors import RefusalError, answer, invalid, not_found
 from .releases import Release
 from .spaces import SpaceServers
 from .state import CloudState, found, of
@@ -79,7 +78,7 @@ class Routes:
         return self._page(request, [c.shown() for c in self._state.computers.values()])
 
     async def _create_computer(self, request: web.Request) -> web.Response:
-        computer, job = self._state.create_computer(await read_object(request))
+        computer, job = self._state.create_computer(await _body(request))
         return answer({"computer": computer.shown(), "job_id": job.id}, 201)
 
     async def _computer(self, request: web.Request) -> web.Response:
@@ -87,7 +86,7 @@ class Routes:
         return answer(found(self._state.computers, _id(request)).shown())
 
     async def _change_computer(self, request: web.Request) -> web.Response:
-        computer = self._state.change_computer(_id(request), await read_object(request))
+        computer = self._state.change_computer(_id(request), await _body(request))
         return answer(computer.shown())
 
     async def _delete_computer(self, request: web.Request) -> web.Response:
@@ -101,7 +100,7 @@ class Routes:
         return self._page(request, [webapp.shown() for webapp in wanted])
 
     async def _create_webapp(self, request: web.Request) -> web.Response:
-        body = await read_object(request)
+        body = await _body(request)
         servers = await self._servers.prepare(2)
         try:
             webapp, job = self._state.create_webapp(body, servers.domain)
@@ -122,7 +121,7 @@ class Routes:
         return answer(found(self._state.webapps, _id(request)).shown())
 
     async def _change_webapp(self, request: web.Request) -> web.Response:
-        return answer(self._state.change_webapp(_id(request), await read_object(request)).shown())
+        return answer(self._state.change_webapp(_id(request), await _body(request)).shown())
 
     async def _delete_webapp(self, request: web.Request) -> web.Response:
         for space in self._state.delete_webapp(_id(request)):
@@ -142,16 +141,14 @@ class Routes:
 
     async def _deploy(self, request: web.Request) -> web.Response:
         self._state.check_idle(found(self._state.spaces, _id(request)))
-        form = await read_form(request, "zip_file", self._uploads.store.receive)
-        if form.file is None:
-            raise invalid(zip_file="No file was submitted.")
-        try:
-            release = await asyncio.to_thread(Release, form.file.content.path)
-        except (zipfile.BadZipFile, OSError, NotImplementedError) as exc:
-            form.file.content.path.unlink(missing_ok=True)
-            raise invalid(zip_file="Not a valid ZIP archive.") from exc
-        name = form.texts.get("display_name", "")
-        return answer(self._state.deploy(_id(request), release, name), 201)
+        async with read_form(request, self._uploads.store.receive, "zip_file") as form:
+            archive = _file(form, "zip_file").content.path
+            try:
+                release = await asyncio.to_thread(Release, archive)
+            except (zipfile.BadZipFile, OSError, NotImplementedError) as exc:
+                raise invalid(zip_file="Not a valid ZIP archive.") from exc
+            name = form.texts.get("display_name", "")
+            return answer(self._state.deploy(_id(request), release, name), 201)
 
     async def _promote(self, request: web.Request) -> web.Response:
         return answer(self._state.promote(_id(request)), 201)
@@ -170,23 +167,21 @@ class Routes:
         return self._page(request, [self._shown(u) for u in self._uploads.items.values()])
 
     async def _create_upload(self, request: web.Request) -> web.Response:
-        form = await read_form(request, "file", self._uploads.store.receive)
-        if form.file is None:
-            raise invalid(file="No file was submitted.")
-        texts = form.texts
-        upload = self._uploads.add(
-            form.file.content,
-            form.file.filename,
-            form.file.content_type,
-            name=_short(texts, "name", 255),
-            description=_short(texts, "description", 1000),
-            tags=[tag.strip() for tag in texts.get("tags", "").split(",") if tag.strip()],
-            meta=_meta(texts.get("meta")),
-        )
-        return answer(self._shown(upload), 201)
+        async with read_form(request, self._uploads.store.receive, "file") as form:
+            file, texts = _file(form, "file"), form.texts
+            upload = self._uploads.add(
+                file.content,
+                file.name,
+                file.content_type,
+                name=_short(texts, "name", 255),
+                description=_short(texts, "description", 1000),
+                tags=[tag.strip() for tag in texts.get("tags", "").split(",") if tag.strip()],
+                meta=_meta(texts.get("meta")),
+            )
+            return answer(self._shown(upload), 201)
 
     async def _announce_upload(self, request: web.Request) -> web.Response:
-        body = await read_object(request)
+        body = await _body(request)
         for field, kind in (("mime_type", str), ("file_size", int), ("filename", str)):
             if not isinstance(body.get(field), kind):
                 raise invalid(**{field: "This field is required."})
@@ -264,10 +259,21 @@ def _id(request: web.Request) -> str:
 
 
 def _number(request: web.Request, name: str, default: int) -> int:
-    text = request.query.get(name, str(default))
-    if not text.isdigit() or int(text) < 1:
-        raise RefusalError(404, {"detail": "Invalid page."})
-    return int(text)
+    try:
+        return query_number(request, name, least=1) or default
+    except Malformed as exc:
+        raise RefusalError(404, {"detail": "Invalid page."}) from exc
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    return json_object(await request.read())
+
+
+def _file(form: Form, field: str) -> FormFile:
+    file = form.files.get(field)
+    if file is None or not file.name:
+        raise invalid(**{field: "No file was submitted."})
+    return file
 
 
 def _short(texts: Mapping[str, str], field: str, longest: int) -> str:
@@ -278,12 +284,7 @@ def _short(texts: Mapping[str, str], field: str, longest: int) -> str:
 
 
 def _meta(text: str | None) -> dict[str, Any]:
-    if text is None:
-        return {}
     try:
-        meta = json.loads(text)
-    except ValueError as exc:
-        raise invalid(meta="Value must be valid JSON.") from exc
-    if not isinstance(meta, dict):
-        raise refused("`meta` must be an object.")
-    return meta
+        return json_object(text.encode()) if text is not None else {}
+    except Malformed as exc:
+        raise invalid(meta="Value must be a JSON object.") from exc
