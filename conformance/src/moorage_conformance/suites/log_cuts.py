@@ -37,8 +37,10 @@ _MOST_BYTES_EACH = 40
 _MOST_GROWTH_BYTES = 24 << 20
 
 _FOLLOW = """\
-import json, sys, tracemalloc
+import email.utils, json, random, sys, tracemalloc
 from datetime import datetime
+# What is loaded where something fails for the first time would look like growth.
+import moorage.plugin.transport._failure, moorage.plugin.transport._lost
 from moorage_conformance._connection import connect
 from moorage_conformance._pace import BriskClock
 said = json.load(sys.stdin)
