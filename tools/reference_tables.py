@@ -226,6 +226,13 @@ def abeja_settings() -> Iterator[str]:
     yield from settings_of(next(info for info in providers() if info.name == "abeja"))
 
 
+def abeja_options() -> Iterator[str]:
+    """Yield the deployment options of `abeja`."""
+    from moorage_abeja._options import DeploymentOptions
+
+    yield from _fields(DeploymentOptions, "option")
+
+
 def konigle_settings() -> Iterator[str]:
     """Yield the settings of `konigle`."""
     yield from settings_of(next(info for info in providers() if info.name == "konigle"))
@@ -429,6 +436,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "errors": errors,
     "exit-codes": exit_codes,
     "hooks": hooks,
+    "abeja-options": abeja_options,
     "abeja-settings": abeja_settings,
     "konigle-options": konigle_options,
     "konigle-settings": konigle_settings,

@@ -1,6 +1,6 @@
 """What only ABEJA Platform knows about a deployment."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -10,14 +10,11 @@ from moorage.errors import InvalidRequestError
 class DeploymentOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `options` of a deployment."""
 
-    model_id: Annotated[
-        str | None, msgspec.Meta(description="Training model that the handler finds unpacked.")
-    ] = None
+    model_id: str | None = None
+    """Training model that the handler finds unpacked."""
 
-    record_channel_id: Annotated[
-        str | None,
-        msgspec.Meta(description="Channel of the datalake that requests and replies are kept in."),
-    ] = None
+    record_channel_id: str | None = None
+    """Channel of the datalake that requests and replies are kept in."""
 
 
 def parse_options(options: dict[str, Any]) -> DeploymentOptions:
