@@ -87,3 +87,5 @@ def mutate(package: Path, mutant: Mutant) -> None:
         except SyntaxError as exc:
             raise CatalogueError(f"{mutant.id}: {edit.module} is no Python: {exc}") from exc
         path.write_text(changed, "utf-8")
+        for compiled in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
+            compiled.unlink()  # it is known by the second and the size, which may be the same

@@ -22,6 +22,13 @@ from moorage_conformance._report import Report, read_report
 from moorage_conformance.outcomes import Outcome
 from moorage_conformance.suites._base import Suite
 
+# What else is installed costs more time to load than most mutants take to be caught.
+_PLUGINS = (
+    "_patience",
+    "pytest_timeout",
+    "moorage_conformance.pytest_plugin",
+    "moorage_conformance.pytest_faults",
+)
 _ALONE_S = 30
 _TEST_S = 120
 _RUN_S = 600
@@ -109,16 +116,8 @@ class Trial:
     def _suite(self, site: Site, place: Path, words: Sequence[str]) -> Report | None:
         """Run a part of the suite in a process of its own."""
         (place / "tmp").mkdir(parents=True)
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "_patience",
-        ]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        command += [word for plugin in _PLUGINS for word in ("-p", plugin)]
         command += ["--timeout", str(_TEST_S), "--moorage-provider", NAME]
         command += ["--moorage-level", "provisional", "--moorage-report", str(place), "--pyargs"]
         with (place / "output.txt").open("wb") as output:
@@ -138,7 +137,10 @@ class Trial:
                 # With what the fake started, should the bug have kept the suite from its end.
                 _end(suite)
         written = place / "report.json"
-        return read_report(written) if written.exists() else None
+        if written.exists():
+            return read_report(written)
+        print((place / "output.txt").read_text("utf-8", "replace"), file=sys.stderr)
+        return None
 
 
 def node_ids() -> Mapping[str, str]:
@@ -165,8 +167,8 @@ def _environment(site: Site, place: Path) -> dict[str, str]:
         "XDG_CONFIG_HOME": str(place / "config"),
         "XDG_STATE_HOME": str(place / "state"),
         "TMPDIR": str(place / "tmp"),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONPATH": os.pathsep.join([str(site.path), str(Path(__file__).parent)]),
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
