@@ -1,5 +1,5 @@
 """The emulator of ABEJA Platform."""
 
-from ._emulator import AbejaEmulator
+from .emulator import AbejaEmulator
 
 __all__ = ["AbejaEmulator"]

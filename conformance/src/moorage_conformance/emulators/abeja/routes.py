@@ -9,8 +9,20 @@ from typing import Any
 from aiohttp import web
 
 from .._incoming import Malformed
-from . import _datalake, _deployments, _invocation, _registry, _runs, _secrets, _services, _training
-from ._call import Call, Handler
+from . import (
+    routes_buckets,
+    routes_channels,
+    routes_deployments,
+    routes_files,
+    routes_invocation,
+    routes_models,
+    routes_registry,
+    routes_runs,
+    routes_secrets,
+    routes_services,
+    routes_training,
+)
+from .call import Call, Handler
 from .errors import ApiError, bad_request
 from .state import (
     BEARER,
@@ -23,7 +35,18 @@ from .state import (
     World,
 )
 
-_MODULES = (_deployments, _services, _runs, _secrets, _datalake, _training, _registry)
+_MODULES = (
+    routes_deployments,
+    routes_services,
+    routes_runs,
+    routes_secrets,
+    routes_channels,
+    routes_files,
+    routes_buckets,
+    routes_training,
+    routes_models,
+    routes_registry,
+)
 _MAX_BODY_BYTES = 2 * 1024**3
 _PARAMETERS = web.RequestKey("parameters", dict)
 _SLASHES = re.compile("/{2,}")
@@ -61,7 +84,7 @@ def api(world: World) -> web.Application:
 def service_host(world: World) -> web.Application:
     """Return the web application of the organization's own host, on which services are called."""
     application = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_refusals])
-    for method, path, handler in _invocation.ROUTES:
+    for method, path, handler in routes_invocation.ROUTES:
         application.router.add_route(method, path, _answering(world, handler))
     return application
 

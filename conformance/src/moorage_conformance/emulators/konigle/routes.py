@@ -13,9 +13,10 @@ from .._object_store import LIFETIME_S
 from .._stored_object import Refused, send_object
 from .errors import RefusalError, answer, invalid, not_found
 from .releases import Release
+from .resources import found, of
 from .spaces import SpaceServers
-from .state import CloudState, found, of
-from .uploads import UploadState
+from .state import CloudState
+from .state_uploads import UploadState
 
 _CLOUD = "/cloud/api/v1"
 _UPLOADS = "/admin/api/uploads"

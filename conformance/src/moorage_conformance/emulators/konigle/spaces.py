@@ -15,7 +15,7 @@ from .processes import ProcessRunner
 from .releases import Process, Release
 
 if TYPE_CHECKING:
-    from .state import Space
+    from .resources import Space
 
 _HOST = "127.0.0.1"
 _LARGEST_BODY = 64 << 20

@@ -1,6 +1,6 @@
 """Repositories of images. The images themselves come by another protocol."""
 
-from ._call import Call, Route, optional_text, page_of, text_of
+from .call import Call, Route, optional_text, page_of, text_of
 from .errors import ApiError
 from .state import ORGANIZATION_ID, Wire, found
 

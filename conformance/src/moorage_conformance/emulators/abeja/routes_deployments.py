@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ._call import (
+from .call import (
     Call,
     Route,
     number_of,

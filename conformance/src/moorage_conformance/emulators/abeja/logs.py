@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from ._call import Call
+from .call import Call
 from .errors import bad_request
 from .state import Wire, stamp
 

@@ -1,6 +1,6 @@
 """Services: what runs a code version."""
 
-from ._call import (
+from .call import (
     Call,
     Route,
     flag_of,
@@ -9,9 +9,9 @@ from ._call import (
     text_of,
     texts_of,
 )
-from ._container import read_container, start_container, stop_container
-from ._logs import ascending, descending
+from .container import read_container, start_container, stop_container
 from .errors import bad_request
+from .logs import ascending, descending
 from .state import Deployment, Service, Version, Wire, World, newest_first
 
 _D = "/organizations/{organization}/deployments/{deployment}"

@@ -6,9 +6,9 @@ from aiohttp import web
 
 from moorage.errors import MoorageError, NotFoundError
 
-from ._call import Call, Route
-from ._services import READY
+from .call import Call, Route
 from .errors import not_found, runtime_error
+from .routes_services import READY
 from .state import Service
 
 _HOP_BY_HOP = frozenset({"connection", "content-length", "date", "keep-alive", "server", "te"}) | {

@@ -1,4 +1,4 @@
-"""Training: definitions, their versions, jobs and models."""
+"""Training: definitions, their versions and jobs."""
 
 import io
 import re
@@ -6,7 +6,7 @@ import zipfile
 from typing import Any
 
 from .._incoming import json_object
-from ._call import Call, Route, optional_text, page_of, text_of, texts_of, without_archived
+from .call import Call, Route, optional_text, page_of, text_of, texts_of, without_archived
 from .errors import bad_request, not_found
 from .state import ORGANIZATION_ID, Definition, Wire, found, newest_first
 
@@ -15,17 +15,18 @@ _T = "/organizations/{organization}/training/definitions"
 _N = f"{_T}/{{definition}}"
 _V = f"{_N}/versions/{{version}}"
 _J = f"{_N}/jobs/{{job}}"
-_M = f"{_N}/models/{{model}}"
 
 _INSTANCE_TYPE = re.compile(r"(?:cpu|gpu)(?::[abcd])?-\d+(?:\.\d+)?")
 _FINAL = frozenset({"Stopped", "Complete", "Failed"})
 
 
-def _of(call: Call) -> Definition:
+def definition_of(call: Call) -> Definition:
+    """Return the definition that a path names."""
     return call.world.definition(call["definition"])
 
 
-def _archived(call: Call, wire: Wire, noun: str, *, value: bool) -> Wire:
+def archived(call: Call, wire: Wire, noun: str, *, value: bool) -> Wire:
+    """Archive something, or take it back, and return what is said about that."""
     wire.update(archived=value, modified_at=call.world.stamp())
     return {"message": f"{noun} {'archived' if value else 'unarchived'}"}
 
@@ -68,28 +69,28 @@ def _page(call: Call, items: list[Wire], limit: int) -> Wire:
 
 async def get_definition(call: Call) -> Wire:
     """Show one, with its jobs where the query asks for them."""
-    definition = _of(call)
+    definition = definition_of(call)
     jobs = [_look(definition, job_id) for job_id in definition.jobs]
     return {**definition.seen(), "jobs": jobs if call.flag("include_jobs") else None}
 
 
 async def delete_definition(call: Call) -> Wire:
     """Delete one."""
-    definition = _of(call)
+    definition = definition_of(call)
     del call.world.definitions[definition.wire["name"]]
     return {"message": f"{definition.wire['name']} deleted"}
 
 
 async def archive_definition(call: Call) -> Wire:
     """Archive one."""
-    definition = _of(call)
-    return _archived(call, definition.wire, definition.wire["name"], value=True)
+    definition = definition_of(call)
+    return archived(call, definition.wire, definition.wire["name"], value=True)
 
 
 async def unarchive_definition(call: Call) -> Wire:
     """Take one back from the archive."""
-    definition = _of(call)
-    return _archived(call, definition.wire, definition.wire["name"], value=False)
+    definition = definition_of(call)
+    return archived(call, definition.wire, definition.wire["name"], value=False)
 
 
 # Versions -----------------------------------------------------------------------------------------
@@ -97,7 +98,7 @@ async def unarchive_definition(call: Call) -> Wire:
 
 async def create_version(call: Call) -> Wire:
     """Take the source of a version: a zip or a gzipped tar, whatever its part is called."""
-    definition, world = _of(call), call.world
+    definition, world = definition_of(call), call.world
     async with call.form("source_code") as form:
         if "source_code" not in form.files or "parameters" not in form.texts:
             raise bad_request("the parts source_code and parameters are required")
@@ -119,7 +120,7 @@ async def create_version_from_git(call: Call) -> Wire:
     """Make a version that the platform fetches itself; nothing is fetched here."""
     body = await call.body()
     text_of(body, "git_url")
-    return _new_version(call, _of(call), body)
+    return _new_version(call, definition_of(call), body)
 
 
 def _new_version(call: Call, definition: Definition, parameters: dict[str, Any]) -> Wire:
@@ -145,13 +146,13 @@ def _new_version(call: Call, definition: Definition, parameters: dict[str, Any])
 
 def _version_of(call: Call) -> Wire:
     text = call["version"]
-    versions = {str(number): version for number, version in _of(call).versions.items()}
+    versions = {str(number): version for number, version in definition_of(call).versions.items()}
     return found(versions, "version", text)
 
 
 async def get_versions(call: Call) -> Wire:
     """List them all."""
-    versions = newest_first(list(_of(call).versions.values()))
+    versions = newest_first(list(definition_of(call).versions.values()))
     return {"entries": without_archived(call, versions), "total": len(versions)}
 
 
@@ -170,18 +171,18 @@ async def patch_version(call: Call) -> Wire:
 
 async def archive_version(call: Call) -> Wire:
     """Archive one."""
-    return _archived(call, _version_of(call), call["version"], value=True)
+    return archived(call, _version_of(call), call["version"], value=True)
 
 
 async def unarchive_version(call: Call) -> Wire:
     """Take one back from the archive."""
-    return _archived(call, _version_of(call), call["version"], value=False)
+    return archived(call, _version_of(call), call["version"], value=False)
 
 
 async def delete_version(call: Call) -> Wire:
     """Delete one."""
     version = _version_of(call)
-    del _of(call).versions[version["job_definition_version"]]
+    del definition_of(call).versions[version["job_definition_version"]]
     call.world.store.delete(_source_key(version))
     return {"message": f"{call['version']} deleted"}
 
@@ -200,7 +201,7 @@ async def get_source(call: Call) -> Wire:
 async def create_job(call: Call) -> Wire:
     """Begin a job. It trains nothing: it goes through its states and leaves a small result."""
     body = await call.body(optional=True)
-    definition, version, world = _of(call), _version_of(call), call.world
+    definition, version, world = definition_of(call), _version_of(call), call.world
     instance_type = optional_text(body, "instance_type") or "cpu-1"
     if not _INSTANCE_TYPE.fullmatch(instance_type):
         raise bad_request(f"{instance_type} is not an instance type", field="instance_type")
@@ -249,19 +250,19 @@ def _timed(call: Call, job: Wire) -> Wire:
 
 async def get_jobs(call: Call) -> Wire:
     """List jobs by pages, newest first."""
-    definition = _of(call)
+    definition = definition_of(call)
     jobs = [_timed(call, _look(definition, job_id)) for job_id in reversed(definition.jobs)]
     return _page(call, without_archived(call, jobs), 10)
 
 
 async def get_job(call: Call) -> Wire:
     """Show one."""
-    return _timed(call, _look(_of(call), call["job"]))
+    return _timed(call, _look(definition_of(call), call["job"]))
 
 
 async def stop_job(call: Call) -> Wire:
     """Stop one that has not ended."""
-    definition = _of(call)
+    definition = definition_of(call)
     job = _look(definition, call["job"])
     if job["status"] in _FINAL:
         raise bad_request(f"training job {job['id']} has ended")
@@ -269,19 +270,27 @@ async def stop_job(call: Call) -> Wire:
     return {"message": f"{job['id']} stopped"}
 
 
+def _job_of(call: Call) -> Wire:
+    return found(definition_of(call).jobs, "training job", call["job"])
+
+
 async def archive_job(call: Call) -> Wire:
     """Archive one."""
-    return _archived(call, found(_of(call).jobs, "training job", call["job"]), "job", value=True)
+    return archived(
+        call, found(definition_of(call).jobs, "training job", call["job"]), "job", value=True
+    )
 
 
 async def unarchive_job(call: Call) -> Wire:
     """Take one back from the archive."""
-    return _archived(call, found(_of(call).jobs, "training job", call["job"]), "job", value=False)
+    return archived(
+        call, found(definition_of(call).jobs, "training job", call["job"]), "job", value=False
+    )
 
 
 async def get_result(call: Call) -> Wire:
     """Tell where the result of a job is, once it is complete."""
-    job = _timed(call, _look(_of(call), call["job"]))
+    job = _timed(call, _look(definition_of(call), call["job"]))
     if job["status"] != "Complete":
         return {"artifacts": {}}
     key = f"{job['id']}/result.zip"
@@ -295,86 +304,12 @@ async def get_result(call: Call) -> Wire:
 
 async def update_statistics(call: Call) -> Wire:
     """Keep what a job says of itself."""
-    job = found(_of(call).jobs, "training job", call["job"])
+    job = found(definition_of(call).jobs, "training job", call["job"])
     statistics = (await call.body()).get("statistics")
     if not isinstance(statistics, dict):
         raise bad_request("statistics must be an object", field="statistics")
     job.update(statistics=statistics, modified_at=call.world.stamp())
     return job
-
-
-# Models -------------------------------------------------------------------------------------------
-
-
-async def create_model(call: Call) -> Wire:
-    """Take a model, which is always a zip."""
-    definition, world = _of(call), call.world
-    async with call.form("model_data") as form:
-        if "model_data" not in form.files:
-            raise bad_request("the part model_data is required")
-        content = form.files["model_data"].content
-        if not zipfile.is_zipfile(content.path):
-            raise bad_request("model_data is not a zip")
-        parameters = json_object(form.texts.get("parameters", "{}").encode())
-        job_id = optional_text(parameters, "training_job_id")
-        if job_id is not None:
-            found(definition.jobs, "training job", job_id)
-        made, model_id = world.stamp(), world.number()
-        model: Wire = {
-            "id": model_id,
-            "training_model_id": model_id,
-            "job_definition_id": definition.wire["job_definition_id"],
-            "training_job_id": job_id,
-            "user_parameters": parameters.get("user_parameters") or {},
-            "metrics": parameters.get("metrics") or {},
-            "description": optional_text(parameters, "description") or "",
-            "archived": False,
-            "exec_env": "none" if job_id is None else "cloud",
-            "user": world.creator,
-            "created_at": made,
-            "modified_at": made,
-        }
-        definition.models[model_id] = model
-        world.store.keep(f"{model_id}/model.zip", content)
-        return model
-
-
-def _model_of(call: Call) -> Wire:
-    return found(_of(call).models, "training model", call["model"])
-
-
-async def get_models(call: Call) -> Wire:
-    """List them all."""
-    models = without_archived(call, newest_first(list(_of(call).models.values())))
-    return {"entries": models, "total": len(models)}
-
-
-async def get_model(call: Call) -> Wire:
-    """Show one."""
-    return _model_of(call)
-
-
-async def patch_model(call: Call) -> Wire:
-    """Change its description."""
-    model = _model_of(call)
-    description = optional_text(await call.body(), "description")
-    model.update(description=description, modified_at=call.world.stamp())
-    return model
-
-
-async def download_model(call: Call) -> Wire:
-    """Tell where it is."""
-    return {"download_uri": call.world.store.sign("GET", f"{_model_of(call)['id']}/model.zip")}
-
-
-async def archive_model(call: Call) -> Wire:
-    """Archive one; there is no way to delete it."""
-    return _archived(call, _model_of(call), call["model"], value=True)
-
-
-async def unarchive_model(call: Call) -> Wire:
-    """Take one back from the archive."""
-    return _archived(call, _model_of(call), call["model"], value=False)
 
 
 ROUTES: list[Route] = [
@@ -407,11 +342,4 @@ ROUTES: list[Route] = [
     ("POST", f"{_J}/unarchive", unarchive_job),
     ("GET", f"{_J}/result", get_result),
     ("POST", f"{_J}/statistics", update_statistics),
-    ("POST", f"{_N}/models", create_model),
-    ("GET", f"{_N}/models", get_models),
-    ("GET", _M, get_model),
-    ("PATCH", _M, patch_model),
-    ("GET", f"{_M}/download", download_model),
-    ("POST", f"{_M}/archive", archive_model),
-    ("POST", f"{_M}/unarchive", unarchive_model),
 ]

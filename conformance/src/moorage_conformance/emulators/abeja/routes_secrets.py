@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from ._call import Call, Route, optional_text, page_of, text_of
+from .call import Call, Route, optional_text, page_of, text_of
 from .errors import ApiError, bad_request
 from .state import ORGANIZATION_ID, USER_ID, Wire, found, newest_first
 

@@ -9,11 +9,11 @@ import msgspec
 
 from moorage import Job, JobState
 
-from ._call import Call, Route, number_of, text_of, texts_of
-from ._container import submit_run
-from ._datalake import add_file
-from ._logs import ascending, descending
+from .call import Call, Route, number_of, text_of, texts_of
+from .container import submit_run
+from .datalake import add_file
 from .errors import ApiError, bad_request
+from .logs import ascending, descending
 from .state import Deployment, Run, Wire, World, found
 
 _D = "/organizations/{organization}/deployments/{deployment}"

@@ -11,7 +11,7 @@ from moorage.plugin import Clock
 from .._object_store import ObjectStore
 from .._stored_object import Refused, StoredObject
 from .errors import refused
-from .state import found, stamp
+from .resources import found, stamp
 
 
 class Upload(msgspec.Struct, kw_only=True):
