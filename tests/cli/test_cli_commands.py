@@ -438,3 +438,26 @@ def test_shadowed_variable_is_said_once(
     assert result.data == []
     assert result.err.count("note: ") == 1
     assert os.environ["MOORAGE_CONFIG"] in result.err
+
+
+# A provider's own commands ------------------------------------------------------------------------
+
+
+def test_commands_of_a_provider(cli: Any) -> None:
+    """A provider's own commands stand under its name, and connect to it by themselves."""
+    told = cli("harbor", "tide", "-o", "json")
+    helped = cli("harbor", "--help")
+
+    assert (told.code, told.data) == (0, {"tide": "high at harbor"})
+    assert "Tell how high the water is." in helped.out
+    assert "--profile" in helped.out
+
+
+def test_provider_without_commands(cli: Any) -> None:
+    """A provider that adds none, and a name that is neither, are told apart."""
+    none = cli("local", "tide")
+    neither = cli("harbr", "tide")
+
+    assert (none.code, neither.code) == (2, 2)
+    assert "the provider 'local' adds no commands" in none.err
+    assert "there is no command 'harbr'" in neither.err

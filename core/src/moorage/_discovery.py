@@ -18,6 +18,7 @@ from ._redaction import SecretValue
 from .errors import MoorageError, PluginError
 
 if TYPE_CHECKING:
+    import click
     import pluggy
 
     from .plugin import ProviderInfo
@@ -160,6 +161,29 @@ class Plugins:
     def statuses(self) -> tuple[PluginStatus, ...]:
         """Load every provider, each in its own guard, and return what became of it."""
         return tuple(map(self._status, self.entries()))
+
+    def add_commands(self, name: str, group: "click.Group") -> None:
+        """Let a provider add its commands to the group `moorage <provider>`.
+
+        Raises:
+            PluginError: It is not installed or broken, or fails at that.
+        """
+        entry = self._select(name)
+        self.info(name)
+        module = self._loaded[entry.qualified]
+        try:
+            for implementation in self.manager.hook.moorage_cli.get_hookimpls():
+                if implementation.plugin is module:
+                    implementation.function(group=group)
+        except MoorageError:
+            raise
+        except Exception as exc:
+            raise PluginError(
+                f"the moorage_cli() of {entry.distribution} {entry.version} failed:"
+                f" {_last_line(exc)}",
+                hint=_DEFECT,
+                provider=entry.name,
+            ) from exc
 
     def credential(self, scheme: str, reference: object) -> SecretValue | None:
         """Ask the loaded plugins for the credential of a reference scheme."""

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import click
 from memory_provider import EVERYTHING, MemoryDriver, World
 
 from moorage.plugin import (
@@ -44,6 +45,15 @@ def moorage_provider() -> ProviderInfo:
         settings=HarborSettings,
         capabilities=capabilities,
     )
+
+
+@hookimpl
+def moorage_cli(group: Any) -> None:
+    @group.command("tide")
+    @click.pass_obj
+    def tide(app: Any) -> None:
+        """Tell how high the water is."""
+        app.out.value("tide", f"high at {app.cloud.provider}")
 
 
 def _open(settings: HarborSettings, _context: OpenContext) -> Any:

@@ -103,6 +103,11 @@ class Group(click.Group):
             name: entry for table in self._sections.values() for name, entry in table.items()
         }
 
+    @property
+    def known(self) -> Mapping[str, Entry]:
+        """The commands that are imported when they are needed, whether installed or not."""
+        return self._entries
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named, or the default one."""
         result = super().invoke(ctx)

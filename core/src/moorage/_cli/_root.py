@@ -68,7 +68,20 @@ def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
-@click.group("moorage", cls=Group, sections=SECTIONS)
+class Root(Group):
+    """The command itself: beside its own commands, those that provider packages add."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; an installed provider's name is the group of its own ones."""
+        found = super().get_command(ctx, cmd_name)
+        if found is not None or cmd_name in self.known or ctx.resilient_parsing:
+            return found
+        from ._provider_commands import provider_group
+
+        return provider_group(cmd_name)
+
+
+@click.group("moorage", cls=Root, sections=SECTIONS)
 @click.option(
     "--version",
     is_flag=True,
