@@ -28,7 +28,7 @@ def test_models_of_services() -> None:
     values = _bento_yaml.read(BENTO, "bento.yaml")
     manifest = _bento_yaml.bento_manifest(values, 10)
 
-    assert manifest.models == ["first:v1", "tiny:m1", "org--large:0123"]
+    assert manifest.models == ("first:v1", "tiny:m1", "org--large:0123")
     assert _bento_yaml.models_of(values) == [ArtifactRef("first", "v1"), ArtifactRef("tiny", "m1")]
 
 

@@ -83,7 +83,7 @@ def test_every_recording_is_replayed() -> None:
     for record in CALLS:
         api, _, method = record["operation"].removeprefix("decode.").partition(".")
 
-        assert callable(getattr(Client(token=TOKEN).__dict__[api], method))
+        assert callable(getattr(getattr(Client(token=TOKEN), api), method))
 
 
 @pytest.mark.parametrize(

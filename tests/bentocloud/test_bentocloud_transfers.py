@@ -138,7 +138,7 @@ def test_failed_upload_says_why(
     whole = _push(client, tmp_path, 10, "refused")
 
     assert found.state is ArtifactState.FAILED
-    assert "403" in found.raw["upload_finished_reason"]
+    assert "403" in found.raw.upload_finished_reason
     assert whole.state is ArtifactState.READY
 
 

@@ -24,7 +24,7 @@ def _run(words: Sequence[str], place: Path, env: dict[str, str] | None = None) -
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=550,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -32,7 +32,7 @@ def _run(words: Sequence[str], place: Path, env: dict[str, str] | None = None) -
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("way", [(), ("--faults",)], ids=["plain", "through faults"])
 def test_bentocloud_conforms(tmp_path: Path, way: tuple[str, ...]) -> None:
     """`moorage conformance run bentocloud` passes core and extended, also over a bad network."""

@@ -274,12 +274,10 @@ def to_artifact(name: str, stored: AnyStored) -> Artifact:
 
 def _raw(stored: AnyStored) -> object:
     # A presigned URL is a secret for as long as it is valid.
-    return msgspec.to_builtins(
-        msgspec.structs.replace(stored, presigned_upload_url="", presigned_download_url="")
-    )
+    return msgspec.structs.replace(stored, presigned_upload_url="", presigned_download_url="")
 
 
-def _labels_for(pack: Pack) -> list[Label]:
+def _labels_for(pack: Pack) -> tuple[Label, ...]:
     for key in pack.labels:
         if key.startswith(OWN):
             raise InvalidRequestError(
@@ -288,9 +286,10 @@ def _labels_for(pack: Pack) -> list[Label]:
                 fields={f"labels.{key}": "reserved"},
             )
     own = {DIGEST: pack.digest, _SIZE: str(pack.size_bytes)}
-    return [Label(key=key, value=value) for key, value in {**pack.labels, **own}.items()]
+    return tuple(Label(key=key, value=value) for key, value in {**pack.labels, **own}.items())
 
 
 def _is_ours(artifact: Artifact) -> bool:
-    manifest = (artifact.raw or {}).get("manifest") or {}
-    return "moorage" in (manifest.get("metadata") or {})
+    stored = artifact.raw
+    manifest = stored.manifest if isinstance(stored, Model) else None
+    return manifest is not None and "moorage" in manifest.metadata

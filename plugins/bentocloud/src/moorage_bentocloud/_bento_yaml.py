@@ -75,9 +75,9 @@ def bento_manifest(values: Mapping[str, Any], size_bytes: int) -> BentoManifest:
             entry_service=str(values.get("entry_service") or ""),
             name=str(values["name"]),
             apis={},
-            models=_tags(values),
-            services=[_service(item) for item in values.get("services") or []],
-            envs=msgspec.convert(values.get("envs") or [], list[BentoEnv], strict=False),
+            models=tuple(_tags(values)),
+            services=tuple(_service(item) for item in values.get("services") or ()),
+            envs=msgspec.convert(values.get("envs") or [], tuple[BentoEnv, ...], strict=False),
             schema=msgspec.convert(values.get("schema") or {}, dict[str, Any]),
             version=str(values["version"]),
             image=None
@@ -150,7 +150,9 @@ def _service(item: Any) -> Service:
         {"service": each} if isinstance(each, str) else each
         for each in plain.get("dependencies") or []
     ]
-    return msgspec.structs.replace(msgspec.convert(plain, Service, strict=False), models=models)
+    return msgspec.structs.replace(
+        msgspec.convert(plain, Service, strict=False), models=tuple(models)
+    )
 
 
 def _service_model(item: Any) -> ServiceModel:

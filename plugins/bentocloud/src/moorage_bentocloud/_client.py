@@ -1,7 +1,8 @@
 """BentoCloud's own client: both of its APIs in full."""
 
+import functools
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -10,8 +11,10 @@ from moorage.plugin import Clock, Redactor, SecretValue, SystemClock
 
 from ._connection import Connection
 from ._settings import BentoCloudSettings
-from ._v1 import V1
-from ._v2 import V2
+
+if TYPE_CHECKING:
+    from ._v1 import V1
+    from ._v2 import V2
 
 _USER_AGENT = "moorage-bentocloud"
 
@@ -25,8 +28,6 @@ class Client:
 
     Attributes:
         settings: What it was made with, defaults filled in.
-        v1: Stores, clusters, secrets, tokens.
-        v2: Deployments.
     """
 
     def __init__(
@@ -86,8 +87,21 @@ class Client:
             redactor=redactor,
             user_agent=user_agent,
         )
-        self.v1 = V1(self.connection)
-        self.v2 = V2(self.connection)
+
+    # Each API is loaded when it is first used: a program that makes one call starts sooner.
+    @functools.cached_property
+    def v1(self) -> "V1":
+        """Stores, clusters, secrets, tokens."""
+        from ._v1 import V1
+
+        return V1(self.connection)
+
+    @functools.cached_property
+    def v2(self) -> "V2":
+        """Deployments."""
+        from ._v2 import V2
+
+        return V2(self.connection)
 
     def close(self) -> None:
         """Release every connection; a second time does nothing."""

@@ -62,10 +62,10 @@ def to_request(spec: DeploymentSpec, manifest: BentoManifest | None) -> UpdateDe
     )
     return UpdateDeployment(
         access_authorization=options.access_authorization,
-        envs=[Env(name=key, value=value) for key, value in spec.env.items()] or None,
+        envs=tuple(Env(name=key, value=value) for key, value in spec.env.items()) or None,
         # An empty list takes the labels away that there were.
-        labels=[Label(key=key, value=value) for key, value in spec.labels.items()],
-        secrets=list(spec.secrets) or None,
+        labels=tuple(Label(key=key, value=value) for key, value in spec.labels.items()),
+        secrets=spec.secrets or None,
         services=services,
         canary=_canary(options.canary),
         bento=str(spec.artifact),
@@ -113,7 +113,9 @@ def live_request(deployment: Deployment) -> UpdateDeployment | None:
     return UpdateDeployment(
         access_authorization=config.access_authorization,
         envs=config.envs,
-        labels=[Label(key=key, value=value) for key, value in _labels(deployment, config).items()],
+        labels=tuple(
+            Label(key=key, value=value) for key, value in _labels(deployment, config).items()
+        ),
         secrets=config.secrets,
         services={name: _scaled(service) for name, service in config.services.items()},
         canary=_live_canary(deployment, config),
@@ -189,11 +191,10 @@ def _canary(given: Mapping[str, Any] | None) -> Canary | None:
 def _live_canary(deployment: Deployment, config: DeploymentConfig) -> Canary | None:
     """Return the canaries, which are targets of their own beside `main`."""
     revision = deployment.latest_revision
-    others = [
-        target
-        for target in (revision.targets if revision is not None else [])
-        if target is not None and target is not deployment.main_target
-    ]
+    if revision is None or len(revision.targets) < 2:  # only the main one
+        return config.canary
+    main = deployment.main_target
+    others = [target for target in revision.targets if target is not None and target is not main]
     if not others:
         return config.canary
     routing = deployment.manifest.routing if deployment.manifest is not None else None
@@ -230,22 +231,28 @@ def _options(
     service_option: str | None,
 ) -> dict[str, Any]:
     """Return the options that are not at their defaults, as somebody would give them."""
-    policy = service.scaling.policy if service.scaling is not None else None
+    found: dict[str, Any] = {}
+    if config.access_authorization:
+        found["access_authorization"] = True
+    if service.deployment_strategy:
+        found["deployment_strategy"] = service.deployment_strategy
+    if service.cold_start_timeout is not None:
+        found["cold_start_timeout"] = service.cold_start_timeout
+    if service.scaling is not None and service.scaling.policy is not None:
+        found["scaling_policy"] = _slim(service.scaling.policy)
+    if service.config_overrides:
+        found["config_overrides"] = service.config_overrides
+    if service.extras is not None:
+        found["extras"] = _slim(service.extras)
+    if service_option is not None:
+        found["service"] = service_option
+    if len(config.services) > (name in config.services):
+        others = {key: _slim(each) for key, each in config.services.items() if key != name}
+        found["services"] = others
     canary = _live_canary(deployment, config)
-    found = {
-        "access_authorization": config.access_authorization or None,
-        "deployment_strategy": service.deployment_strategy,
-        "cold_start_timeout": service.cold_start_timeout,
-        "scaling_policy": _slim(policy),
-        "config_overrides": service.config_overrides,
-        "extras": _slim(service.extras),
-        "service": service_option,
-        "services": {
-            other: _slim(each) for other, each in config.services.items() if other != name
-        },
-        "canary": _slim(canary),
-    }
-    return {key: value for key, value in found.items() if value not in (None, {}, [], "")}
+    if canary is not None:
+        found["canary"] = _slim(canary)
+    return {key: value for key, value in found.items() if value not in (None, {})}
 
 
 def _slim(value: Any) -> Any:
@@ -256,7 +263,7 @@ def _slim(value: Any) -> Any:
 def _without_empty(value: Any) -> Any:
     if isinstance(value, dict):
         slim = {key: _without_empty(item) for key, item in value.items()}
-        return {key: item for key, item in slim.items() if item not in (None, {}, [])}
-    if isinstance(value, list):
+        return {key: item for key, item in slim.items() if item not in (None, {}, [], ())}
+    if isinstance(value, list | tuple):
         return [_without_empty(item) for item in value]
     return value

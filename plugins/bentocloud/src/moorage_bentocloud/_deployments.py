@@ -31,7 +31,7 @@ from ._wire_deployments import CreateDeployment
 from ._wire_deployments import Deployment as WireDeployment
 from ._wire_store import BentoManifest
 
-_PAGE_LENGTH = 500
+_PAGE_LENGTH = 2000
 _WAIT_S = 1.0
 
 _STATES = {
@@ -241,7 +241,7 @@ def to_deployment(wire: WireDeployment) -> Deployment:
         url=next(iter(wire.urls), None),
         created_at=wire.created_at,
         updated_at=wire.updated_at,
-        raw=msgspec.to_builtins(wire),
+        raw=wire,
     )
 
 

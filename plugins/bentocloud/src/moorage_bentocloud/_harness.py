@@ -50,7 +50,7 @@ class BentoCloudHarness:
         client: Client = cloud.native
         if resource == "secret":
             content = SecretContent(
-                type="env", items=[SecretItem(key="SEEDED", value="seeded")], stage="runtime"
+                type="env", items=(SecretItem(key="SEEDED", value="seeded"),), stage="runtime"
             )
             client.v1.create_secret(CreateSecret(name=name, content=content, description=""))
             return name

@@ -1,7 +1,6 @@
 """Moments, as the API writes and reads them."""
 
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from moorage.errors import InvalidRequestError
@@ -27,6 +26,8 @@ def from_text(text: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
+        from email.utils import parsedate_to_datetime  # slow to import, and hardly ever needed
+
         try:
             moment = parsedate_to_datetime(text)
         except ValueError:

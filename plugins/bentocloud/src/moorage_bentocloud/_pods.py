@@ -90,4 +90,4 @@ def _first(connection: Connection, socket: WebSocket) -> list[KubePod]:
                 continue
             if message.type == "error":
                 raise told("the service lists no pods", message.message)
-            return message.payload or []
+            return list(message.payload or ())

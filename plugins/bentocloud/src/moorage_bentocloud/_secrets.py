@@ -47,7 +47,7 @@ class Secrets:
                     hint="choose another name, or change it with the native client",
                 )
             stage = found.content.stage or stage
-        items = [SecretItem(key=key, value=value.reveal()) for key, value in values.items()]
+        items = tuple(SecretItem(key=k, value=v.reveal()) for k, v in values.items())
         content = SecretContent(type=_ENV, items=items, stage=stage)
         if found is None:
             try:
@@ -151,6 +151,6 @@ def to_secret(wire: Secret, *, reveal: bool = False) -> PortableSecret:
 
 
 def _raw(wire: Secret) -> object:
-    hidden = [msgspec.structs.replace(item, value=None) for item in wire.content.items]
+    hidden = tuple(msgspec.structs.replace(item, value=None) for item in wire.content.items)
     content = msgspec.structs.replace(wire.content, items=hidden)
-    return msgspec.to_builtins(msgspec.structs.replace(wire, content=content))
+    return msgspec.structs.replace(wire, content=content)

@@ -50,10 +50,10 @@ class Store(Protocol):
     def create_repository(self, name: str) -> None:
         """Make a repository."""
 
-    def create(self, pack: Pack, labels: list[Label]) -> AnyStored:
+    def create(self, pack: Pack, labels: tuple[Label, ...]) -> AnyStored:
         """Make a version that has no bytes yet."""
 
-    def update(self, pack: Pack, labels: list[Label], stored: AnyStored) -> AnyStored:
+    def update(self, pack: Pack, labels: tuple[Label, ...], stored: AnyStored) -> AnyStored:
         """Say anew what a version is whose bytes have not arrived."""
 
     def start(self, name: str, version: str) -> None:
@@ -101,7 +101,7 @@ class BentoStore:
 
     def everything(self, start: int, count: int) -> Sequence[tuple[str, BentoWithRepository]]:
         page = self._api.get_bentos_list(start=start, count=count)
-        items = page.items if page is not None else []
+        items = page.items if page is not None else ()
         return [(item.repository.name if item.repository else "", item) for item in items]
 
     def has_repository(self, name: str) -> bool:
@@ -110,7 +110,7 @@ class BentoStore:
     def create_repository(self, name: str) -> None:
         self._api.create_bento_repository(CreateRepository(name=name))
 
-    def create(self, pack: Pack, labels: list[Label]) -> Bento:
+    def create(self, pack: Pack, labels: tuple[Label, ...]) -> Bento:
         manifest = pack.manifest
         return self._api.create_bento(
             pack.name,
@@ -123,7 +123,7 @@ class BentoStore:
             ),
         )
 
-    def update(self, pack: Pack, labels: list[Label], stored: AnyStored) -> Bento:
+    def update(self, pack: Pack, labels: tuple[Label, ...], stored: AnyStored) -> Bento:
         del stored
         manifest = pack.manifest
         return self._api.update_bento(
@@ -164,7 +164,7 @@ class BentoStore:
         self, name: str, version: str, upload_id: str, parts: Sequence[CompletePart]
     ) -> None:
         self._api.complete_bento_multipart_upload(
-            name, version, {"upload_id": upload_id, "parts": list(parts)}
+            name, version, {"upload_id": upload_id, "parts": tuple(parts)}
         )
 
 
@@ -186,7 +186,7 @@ class ModelStore:
 
     def everything(self, start: int, count: int) -> Sequence[tuple[str, ModelWithRepository]]:
         page = self._api.get_models_list(start=start, count=count)
-        items = page.items if page is not None else []
+        items = page.items if page is not None else ()
         return [(item.repository.name if item.repository else "", item) for item in items]
 
     def has_repository(self, name: str) -> bool:
@@ -195,7 +195,7 @@ class ModelStore:
     def create_repository(self, name: str) -> None:
         self._api.create_model_repository(CreateRepository(name=name))
 
-    def create(self, pack: Pack, labels: list[Label]) -> Model:
+    def create(self, pack: Pack, labels: tuple[Label, ...]) -> Model:
         manifest = pack.manifest
         assert isinstance(manifest, ModelManifest)  # noqa: S101  # the packer has seen to it
         return self._api.create_model(
@@ -209,7 +209,7 @@ class ModelStore:
             ),
         )
 
-    def update(self, pack: Pack, labels: list[Label], stored: AnyStored) -> Model:
+    def update(self, pack: Pack, labels: tuple[Label, ...], stored: AnyStored) -> Model:
         # The API has no call that changes a model.
         del pack, labels
         assert isinstance(stored, Model)  # noqa: S101  # it came from this store
@@ -243,7 +243,7 @@ class ModelStore:
         self, name: str, version: str, upload_id: str, parts: Sequence[CompletePart]
     ) -> None:
         self._api.complete_model_multipart_upload(
-            name, version, {"upload_id": upload_id, "parts": list(parts)}
+            name, version, {"upload_id": upload_id, "parts": tuple(parts)}
         )
 
 

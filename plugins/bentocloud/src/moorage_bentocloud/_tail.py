@@ -2,12 +2,12 @@
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import msgspec
 
-from moorage.errors import MoorageError, TimedOutError, UnavailableError
+from moorage.errors import UnavailableError
 from moorage.plugin.transport import WebSocket, WebSocketOptions
 
 from . import _reply
@@ -16,7 +16,7 @@ from ._errors import told
 from ._wire_deployments import LogMessage, TailPayload, TailRequest
 
 _OPTIONS = WebSocketOptions(heartbeat={"type": "heartbeat"}, heartbeat_interval=5.0)
-_LOOK_S = 0.5
+_PATIENCE_S = 5.0
 TAIL_LINES = 50
 
 
@@ -58,7 +58,7 @@ def open_tail(
     return socket
 
 
-def items_of(text: bytes) -> list[str] | None:
+def items_of(text: bytes) -> tuple[str, ...] | None:
     """Return the items of a message, none of a heartbeat and `None` of the log's end.
 
     Raises:
@@ -66,50 +66,50 @@ def items_of(text: bytes) -> list[str] | None:
         UnavailableError: It says that it cannot go on.
     """
     message = _reply.decode(text, LogMessage, "a message of a log")
+    payload = message.payload
+    if payload is not None and message.type == "success" and message.message != "EOF":
+        return payload.items
     if message.type == "error":
         raise told("the log ended", message.message)
     if message.type == "success" and message.message == "EOF":
         return None
-    if message.type == "heartbeat" or message.payload is None:
-        return []
-    return message.payload.items
+    if message.type == "heartbeat" or payload is None:
+        return ()
+    return payload.items
 
 
-def items(socket: WebSocket, stop_event: threading.Event | None) -> Iterator[str]:
+def items(open_: Callable[[], WebSocket], stop_event: threading.Event | None) -> Iterator[str]:
     """Yield the items of a log until its end, or until the event is set.
 
     Raises:
         UnavailableError: The log ended before its end.
     """
+    socket = open_()
+    waiter = None
+    if stop_event is not None:
+        # The event is the caller's own, so that somebody has to wait for it.
+        waiter = threading.Thread(target=_close_when_set, args=(stop_event, socket), daemon=True)
+        waiter.start()
     try:
-        for message in _messages(socket, stop_event):
-            found = items_of(message)
+        for text in socket.messages(bytes):
+            found = items_of(text)
             if found is None:
                 return
             yield from found
-        if not (stop_event is not None and stop_event.is_set()):
+        if stop_event is None or not stop_event.is_set():
             raise cut_off()
     finally:
         socket.close()
-        if stop_event is not None:
+        if stop_event is not None and waiter is not None:
             stop_event.set()
+            waiter.join(_PATIENCE_S)
+
+
+def _close_when_set(event: threading.Event, socket: WebSocket) -> None:
+    event.wait()
+    socket.close()
 
 
 def cut_off() -> UnavailableError:
     """Return the error for a log that was closed before its end."""
     return UnavailableError("the service closed the log before its end")
-
-
-def _messages(socket: WebSocket, stop_event: threading.Event | None) -> Iterator[bytes]:
-    if stop_event is None:
-        yield from socket.messages(bytes)
-        return
-    while not stop_event.is_set():
-        try:
-            yield socket.receive(bytes, timeout=_LOOK_S)
-        except TimedOutError:
-            continue
-        except MoorageError:
-            if stop_event.is_set():
-                return
-            raise

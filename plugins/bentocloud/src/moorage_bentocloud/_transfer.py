@@ -67,7 +67,7 @@ class Transfers:
         self._part_bytes = part_bytes
 
     def push(
-        self, store: Store, pack: Pack, labels: list[Label], progress: Progress | None
+        self, store: Store, pack: Pack, labels: tuple[Label, ...], progress: Progress | None
     ) -> AnyStored:
         """Store a pack under its name and version, and return what is there then.
 
@@ -143,7 +143,7 @@ class Transfers:
             progress=forward,
         )
 
-    def _created(self, store: Store, pack: Pack, labels: list[Label]) -> AnyStored:
+    def _created(self, store: Store, pack: Pack, labels: tuple[Label, ...]) -> AnyStored:
         """Return the version to upload to, made now or by an earlier try, or a whole one."""
         stored = store.find(pack.name, pack.version)
         if stored is None:

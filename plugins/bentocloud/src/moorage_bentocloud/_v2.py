@@ -192,7 +192,7 @@ class V2:
             namespace: The deployment's namespace.
             pod_name: Which pod.
             container_name: `main`, or `builder` of an image builder.
-            stop_event: Ends it within half a second where it is set, and is set at the end.
+            stop_event: Ends it at once where it is set, and is set at the end.
             tail_lines: How many lines that are there already are wanted.
             follow: Whether to go on with what is written from now on.
 
@@ -201,16 +201,19 @@ class V2:
         """
         from . import _tail
 
-        socket = _tail.open_tail(
-            self._connection,
-            cluster=cluster_name,
-            namespace=namespace,
-            pod=pod_name,
-            container=container_name,
-            follow=follow,
-            tail_lines=tail_lines,
+        # One generator fewer, of which each line would have to pass through every one.
+        return _tail.items(
+            lambda: _tail.open_tail(
+                self._connection,
+                cluster=cluster_name,
+                namespace=namespace,
+                pod=pod_name,
+                container=container_name,
+                follow=follow,
+                tail_lines=tail_lines,
+            ),
+            stop_event,
         )
-        yield from _tail.items(socket, stop_event)
 
     def upload_files(
         self, name: str, files: Given[UploadFiles], cluster: str | None = None

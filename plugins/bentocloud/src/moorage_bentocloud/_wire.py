@@ -16,11 +16,12 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A moment with its offset; one that comes without is in UTC."""
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+# Nothing of it can hold itself, so that the garbage collector need not look at it.
+class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Base of what the API answers."""
 
 
-class Schema(msgspec.Struct, frozen=True, kw_only=True):
+class Schema(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Base of what the API is told, some of which it answers too."""
 
 
@@ -47,7 +48,7 @@ class Resource(Reply, frozen=True, kw_only=True):
     deleted_at: Moment | None = None
     name: str = ""
     resource_type: str = ""
-    labels: list[Label] = []
+    labels: tuple[Label, ...] = ()
 
 
 class Page(Reply, Generic[T], frozen=True, kw_only=True):
@@ -56,7 +57,7 @@ class Page(Reply, Generic[T], frozen=True, kw_only=True):
     start: int = 0
     count: int = 0
     total: int = 0
-    items: list[T] = []
+    items: tuple[T, ...] = ()
 
 
 class User(Reply, frozen=True, kw_only=True):
@@ -142,7 +143,7 @@ class ClusterFull(Cluster, frozen=True, kw_only=True):
     kube_config: str = ""
     config: ClusterConfig | None = None
     grafana_root_path: str = ""
-    resource_instances: list[ResourceInstance] = []
+    resource_instances: tuple[ResourceInstance, ...] = ()
 
     def __repr__(self) -> str:
         return f"<ClusterFull {self.name!r}>"
@@ -165,7 +166,7 @@ class SecretContent(Schema, frozen=True, kw_only=True):
     type: str = ""
     """`env` or `mountfile`."""
 
-    items: list[SecretItem] = []
+    items: tuple[SecretItem, ...] = ()
 
     path: str | None = None
     """The directory of the files of a `mountfile`."""
@@ -202,7 +203,7 @@ class ApiToken(Resource, frozen=True, kw_only=True):
     """An API token; `token` is there only in the answer to its creation."""
 
     description: str = ""
-    scopes: list[str] = []
+    scopes: tuple[str, ...] = ()
     user: User | None = None
     organization: Organization | None = None
     expired_at: Moment | None = None
@@ -222,7 +223,7 @@ class CreateApiToken(Schema, frozen=True, kw_only=True):
 
     name: str
     description: str | None = None
-    scopes: list[str] | None = None
+    scopes: tuple[str, ...] | None = None
     expired_at: datetime | None = None
 
 
@@ -236,7 +237,7 @@ class HpaMetric(Schema, frozen=True, kw_only=True):
 class HpaPolicy(Schema, frozen=True, kw_only=True):
     """How the number of replicas follows it. Windows are in seconds."""
 
-    metrics: list[HpaMetric] | None = None
+    metrics: tuple[HpaMetric, ...] | None = None
     scale_down_behavior: str | None = None
     scale_up_behavior: str | None = None
     scale_down_stabilization_window: int | None = None
@@ -267,7 +268,7 @@ class RequestOverrides(Schema, frozen=True, kw_only=True):
     imageBuildTimeout: int | None = None  # noqa: N815  # the API's name
     imageBuilderExtraPodMetadata: dict[str, Any] | None = None  # noqa: N815  # the API's name
     imageBuilderExtraPodSpec: dict[str, Any] | None = None  # noqa: N815  # the API's name
-    imageBuilderExtraContainerEnv: list[dict[str, Any]] | None = None  # noqa: N815  # the API's name
+    imageBuilderExtraContainerEnv: tuple[dict[str, Any], ...] | None = None  # noqa: N815  # the API's name
     imageBuilderContainerResources: dict[str, Any] | None = None  # noqa: N815  # the API's name
     dockerConfigJsonSecretName: str | None = None  # noqa: N815  # the API's name
     downloaderContainerEnvFrom: dict[str, Any] | None = None  # noqa: N815  # the API's name

@@ -31,7 +31,7 @@ class ServiceConfig(Schema, frozen=True, kw_only=True):
 
     instance_type: str | None = None
     scaling: Scaling | None = None
-    envs: list[Env] | None = None
+    envs: tuple[Env, ...] | None = None
     deployment_strategy: str | None = None
     extras: ExtraOverrides | None = None
     cold_start_timeout: int | None = None
@@ -41,8 +41,8 @@ class ServiceConfig(Schema, frozen=True, kw_only=True):
 class CanaryVersion(Schema, frozen=True, kw_only=True):
     """A further version that gets a share of the requests; `weight` is in percent."""
 
-    envs: list[Env] | None = None
-    secrets: list[str] | None = None
+    envs: tuple[Env, ...] | None = None
+    secrets: tuple[str, ...] | None = None
     services: dict[str, ServiceConfig] = {}
     bento: str | None = None
     weight: int | None = None
@@ -64,9 +64,9 @@ class DeploymentConfig(Reply, frozen=True, kw_only=True):
     """How a target runs."""
 
     access_authorization: bool = False
-    envs: list[Env] | None = None
-    labels: list[Label] | None = None
-    secrets: list[str] | None = None
+    envs: tuple[Env, ...] | None = None
+    labels: tuple[Label, ...] | None = None
+    secrets: tuple[str, ...] | None = None
     services: dict[str, ServiceConfig] = {}
     canary: Canary | None = None
 
@@ -75,9 +75,9 @@ class UpdateDeployment(Schema, frozen=True, kw_only=True):
     """All that a deployment shall be from now on."""
 
     access_authorization: bool = False
-    envs: list[Env] | None = None
-    labels: list[Label] | None = None
-    secrets: list[str] | None = None
+    envs: tuple[Env, ...] | None = None
+    labels: tuple[Label, ...] | None = None
+    secrets: tuple[str, ...] | None = None
     services: dict[str, ServiceConfig] = {}
     canary: Canary | None = None
     bento: str
@@ -106,7 +106,7 @@ class DeploymentRevision(Resource, frozen=True, kw_only=True):
 
     creator: User | None = None
     status: str = ""
-    targets: list[DeploymentTarget | None] = []
+    targets: tuple[DeploymentTarget | None, ...] = ()
 
 
 class Routing(Reply, frozen=True, kw_only=True):
@@ -133,17 +133,19 @@ class Deployment(Resource, frozen=True, kw_only=True):
     cluster: Cluster | None = None
     latest_revision: DeploymentRevision | None = None
     manifest: DeploymentManifest | None = None
-    urls: list[str] = []
+    urls: tuple[str, ...] = ()
     """Where it is called; a list shows none."""
 
     @property
     def main_target(self) -> DeploymentTarget | None:
         """The target that is no canary, where the cloud tells it."""
-        targets = self.latest_revision.targets if self.latest_revision else []
-        present = [target for target in targets if target is not None]
-        return next((target for target in present if target.name == "main"), None) or next(
-            iter(present), None
-        )
+        first: DeploymentTarget | None = None
+        for target in self.latest_revision.targets if self.latest_revision is not None else ():
+            if target is not None:
+                if target.name == "main":
+                    return target
+                first = first or target
+        return first
 
 
 class KubePodStatus(Reply, frozen=True, kw_only=True):
@@ -181,13 +183,13 @@ class PodsMessage(Reply, frozen=True, kw_only=True):
 
     type: str = ""
     message: str | None = None
-    payload: list[KubePod] | None = None
+    payload: tuple[KubePod, ...] | None = None
 
 
 class LogItems(Reply, frozen=True, kw_only=True):
     """Lines of a log, each as base64."""
 
-    items: list[str] = []
+    items: tuple[str, ...] = ()
     type: str = "append"
     req_id: str | None = None
 
@@ -227,13 +229,13 @@ class UploadFile(Schema, frozen=True, kw_only=True):
 class UploadFiles(Schema, frozen=True, kw_only=True):
     """Files for a deployment that is being developed."""
 
-    files: list[UploadFile]
+    files: tuple[UploadFile, ...]
 
 
 class DeleteFiles(Schema, frozen=True, kw_only=True):
     """Files that shall go."""
 
-    paths: list[str]
+    paths: tuple[str, ...]
 
 
 class DeploymentFile(Reply, frozen=True, kw_only=True):
@@ -247,4 +249,4 @@ class DeploymentFile(Reply, frozen=True, kw_only=True):
 class DeploymentFiles(Reply, frozen=True, kw_only=True):
     """All of them."""
 
-    files: list[DeploymentFile] = []
+    files: tuple[DeploymentFile, ...] = ()

@@ -71,7 +71,7 @@ class RunnerConfig(Schema, frozen=True, kw_only=True):
     resource_instance: str | None = None
     resources: Resources | None = None
     hpa_conf: Scaling | None = None
-    envs: list[Label | None] | None = None
+    envs: tuple[Label | None, ...] | None = None
     enable_stealing_traffic_debug_mode: bool | None = None
     enable_debug_mode: bool | None = None
     enable_debug_pod_receive_production_traffic: bool | None = None
@@ -90,7 +90,7 @@ class TargetConfigV1(Schema, frozen=True, kw_only=True):
     kubeResourceVersion: str = ""  # noqa: N815  # the API's name
     resource_instance: str | None = None
     hpa_conf: Scaling | None = None
-    envs: list[Label | None] | None = None
+    envs: tuple[Label | None, ...] | None = None
     runners: dict[str, RunnerConfig] | None = None
     access_control: str | None = None
     enable_ingress: bool | None = None
@@ -111,14 +111,14 @@ class CreateTargetV1(Schema, frozen=True, kw_only=True):
     bento_repository: str
     bento: str
     config: TargetConfigV1
-    canary_rules: list[CanaryRule] | None = None
+    canary_rules: tuple[CanaryRule, ...] | None = None
 
 
 class UpdateDeploymentV1(Schema, frozen=True, kw_only=True):
     """What a deployment shall be from now on."""
 
-    targets: list[CreateTargetV1]
-    labels: list[Label] | None = None
+    targets: tuple[CreateTargetV1, ...]
+    labels: tuple[Label, ...] | None = None
     description: str | None = None
     do_not_deploy: bool | None = None
 
@@ -136,7 +136,7 @@ class TargetV1(Resource, frozen=True, kw_only=True):
     creator: User | None = None
     bento: BentoFull | None = None
     config: TargetConfigV1 | None = None
-    canary_rules: list[CanaryRule] | None = None
+    canary_rules: tuple[CanaryRule, ...] | None = None
 
 
 class RevisionV1(Resource, frozen=True, kw_only=True):
@@ -144,7 +144,7 @@ class RevisionV1(Resource, frozen=True, kw_only=True):
 
     creator: User | None = None
     status: str = ""
-    targets: list[TargetV1] = []
+    targets: tuple[TargetV1, ...] = ()
 
 
 class DeploymentV1(Resource, frozen=True, kw_only=True):
@@ -155,7 +155,7 @@ class DeploymentV1(Resource, frozen=True, kw_only=True):
     status: str = ""
     kube_namespace: str = ""
     latest_revision: RevisionV1 | None = None
-    urls: list[str] = []
+    urls: tuple[str, ...] = ()
 
 
 class DeploymentsV1(Reply, frozen=True, kw_only=True):
@@ -164,4 +164,4 @@ class DeploymentsV1(Reply, frozen=True, kw_only=True):
     start: int = 0
     count: int = 0
     total: int = 0
-    items: list[DeploymentV1] = []
+    items: tuple[DeploymentV1, ...] = ()

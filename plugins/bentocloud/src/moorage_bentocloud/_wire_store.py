@@ -28,7 +28,7 @@ class Runner(Schema, frozen=True, kw_only=True):
 
     name: str = ""
     runnable_type: str | None = None
-    models: list[str] | None = None
+    models: tuple[str, ...] | None = None
     resource_config: RunnerResources | None = None
 
 
@@ -57,8 +57,8 @@ class Service(Schema, frozen=True, kw_only=True):
 
     name: str = ""
     service: str = ""
-    models: list[ServiceModel] = []
-    dependencies: list[ServiceDependency] = []
+    models: tuple[ServiceModel, ...] = ()
+    dependencies: tuple[ServiceDependency, ...] = ()
     config: dict[str, Any] = {}
 
 
@@ -75,10 +75,10 @@ class Image(Schema, frozen=True, kw_only=True):
 
     base_image: str = ""
     python_version: str = ""
-    commands: list[str] = []
+    commands: tuple[str, ...] = ()
     python_requirements: str = ""
-    post_commands: list[str] = []
-    build_include: list[str] = []
+    post_commands: tuple[str, ...] = ()
+    build_include: tuple[str, ...] = ()
 
 
 class BentoManifest(Schema, frozen=True, kw_only=True):
@@ -90,10 +90,10 @@ class BentoManifest(Schema, frozen=True, kw_only=True):
     entry_service: str = ""
     name: str | None = None
     apis: dict[str, BentoApi] = {}
-    models: list[str] = []
-    runners: list[Runner] | None = []
-    services: list[Service] = []
-    envs: list[BentoEnv] = []
+    models: tuple[str, ...] = ()
+    runners: tuple[Runner, ...] | None = ()
+    services: tuple[Service, ...] = ()
+    envs: tuple[BentoEnv, ...] = ()
     schema: dict[str, Any] = {}
     version: str | None = None
     dev: bool = False
@@ -180,7 +180,7 @@ class ModelWithRepository(Model, frozen=True, kw_only=True):
 class BentoFull(BentoWithRepository, frozen=True, kw_only=True):
     """A bento with its models."""
 
-    models: list[ModelWithRepository] = []
+    models: tuple[ModelWithRepository, ...] = ()
 
 
 class CreateRepository(Schema, frozen=True, kw_only=True):
@@ -197,7 +197,7 @@ class CreateBento(Schema, frozen=True, kw_only=True):
     version: str
     manifest: BentoManifest | None = None
     build_at: datetime
-    labels: list[Label] = []
+    labels: tuple[Label, ...] = ()
 
 
 class UpdateBento(Schema, frozen=True, kw_only=True):
@@ -205,7 +205,7 @@ class UpdateBento(Schema, frozen=True, kw_only=True):
 
     description: str | None = None
     manifest: BentoManifest | None = None
-    labels: list[Label] | None = None
+    labels: tuple[Label, ...] | None = None
 
 
 class CreateModel(Schema, frozen=True, kw_only=True):
@@ -215,7 +215,7 @@ class CreateModel(Schema, frozen=True, kw_only=True):
     version: str
     manifest: ModelManifest
     build_at: datetime
-    labels: list[Label] = []
+    labels: tuple[Label, ...] = ()
 
 
 class FinishUpload(Schema, frozen=True, kw_only=True):
@@ -242,11 +242,11 @@ class CompletePart(Schema, frozen=True, kw_only=True):
 class CompleteMultipartUpload(Schema, frozen=True, kw_only=True):
     """All parts, in order."""
 
-    parts: list[CompletePart]
+    parts: tuple[CompletePart, ...]
     upload_id: str
 
 
 class Versions(Reply, frozen=True, kw_only=True):
     """The versions of a model, of which nothing else is read."""
 
-    items: list[Model] = []
+    items: tuple[Model, ...] = ()
