@@ -142,3 +142,36 @@ def test_wrong_runs(tmp_path: Path, words: tuple[str, ...], code: int, says: str
     assert ran.returncode == code, ran.stderr
     assert says in ran.stderr
     assert ran.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--target", "live", "--faults"),
+        ("--target", "live"),
+        ("--jobs", "0"),
+        ("--level", "everything"),
+    ],
+)
+def test_run_that_makes_no_sense(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Faults on an account, a live run without a profile and the like are refused: usage."""
+    refused = moorage(tmp_path, "conformance", "run", "quay", *words)
+
+    assert refused.returncode == 2, refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_run_with_faults_is_verified_with_faults(tmp_path: Path) -> None:
+    """A report of a run with faults says so, and is verified by another run with faults."""
+    chosen = ("-k", "TestSecret and put_and_get", "--faults", "--report", "first")
+    ran = moorage(tmp_path, "conformance", "run", "quay", *chosen)
+    verified = moorage(tmp_path, "conformance", "verify", "first/report.json", "--report", "second")
+    reports = [
+        msgspec.json.decode((tmp_path / name / "report.json").read_bytes())
+        for name in ("first", "second")
+    ]
+
+    assert ran.returncode == 0, ran.stderr
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert [report["faults"] for report in reports] == [True, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import socket
 import ssl
 import threading
@@ -663,3 +664,82 @@ def test_tls(server: FaultServer, fault_proxy: Any, tls: Any) -> None:
     assert outer.url.startswith("https://")
     assert seen == [True, False, True]
     assert len(server.requests) == 3
+
+
+# Which requests, and what they said ---------------------------------------------------------------
+
+
+def ask(url: str, method: str = "GET", body: bytes | None = None, path: str = "/echo") -> int:
+    connection = http.client.HTTPConnection(url.partition("://")[2], timeout=10)
+    try:
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        response.read()
+        return response.status
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Answer(status=418, nth=2, every=3, times=None), "-x--x--x-"),
+        (Answer(status=418, nth=2, every=3, times=2), "-x--x----"),
+        (Answer(status=418, every=2), "x--------"),
+        (Answer(status=418, method="PUT|GET", times=None), "xxxxxxxxx"),
+        (Answer(status=418, method="put|post", times=None), "---------"),
+    ],
+)
+def test_some_of_the_requests(fault: Fault, expected: str) -> None:
+    """A fault meets one request in so many, of one of its methods, as often as it says."""
+    with FaultServer() as server, FaultProxy(server.url) as proxy:
+        proxy.script(fault)
+        met = "".join("x" if ask(proxy.url) == 418 else "-" for _ in range(9))
+
+    assert met == expected
+
+
+def test_calm() -> None:
+    """While a proxy is calm nothing happens, and faults go on counting where they were."""
+    with FaultServer() as server, FaultProxy(server.url) as proxy:
+        proxy.script(Answer(status=418, nth=2, times=2))
+        before = ask(proxy.url)
+        with proxy.calm():
+            during = [ask(proxy.url) for _ in range(3)]
+        after = [ask(proxy.url) for _ in range(3)]
+
+    assert before == 200
+    assert during == [200, 200, 200]
+    assert after == [418, 418, 200]
+
+
+def test_tape() -> None:
+    """A proxy with a tape keeps what was said, as it was said, and the beginning of bodies."""
+    with FaultServer() as server, FaultProxy(server.url, tape=True) as proxy:
+        ask(proxy.url, "PUT", b"y" * 20_000, "/objects/a")
+        proxy.script(Truncate(after_bytes=3))
+        ask(proxy.url, path="/objects/a")
+        proxy.script(Answer(status=503, body="no"))
+        ask(proxy.url)
+        put, get, refused = proxy.conversations
+        proxy.forget()
+        left = proxy.conversations
+
+    assert put.request.head.startswith(b"PUT /objects/a HTTP/1.1\r\n")
+    assert put.request.head.endswith(b"\r\n\r\n")
+    assert (put.request.body, put.request.body_bytes) == (b"y" * 8192, 20_000)
+    assert put.reply.head.startswith(b"HTTP/1.1 201 ")
+    assert (get.reply.body, get.reply.body_bytes) == (b"y" * 8192, 20_000)
+    assert get.passage.faults == ["truncate"]
+    assert refused.reply.head.startswith(b"HTTP/1.1 503 ")
+    assert refused.reply.body == b"no"
+    assert left == ()
+
+
+def test_no_tape() -> None:
+    """Without a tape nothing that was said is kept."""
+    with FaultServer() as server, FaultProxy(server.url) as proxy:
+        ask(proxy.url)
+
+        assert proxy.counts.requests == 1
+        assert proxy.conversations == ()

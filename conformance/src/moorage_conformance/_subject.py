@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 300.0
 """Longest that a test waits for a provider."""
 
-MANY = 130
+MANY = 105
 """More than a cloud gives on one page."""
 
 _NOUNS = {
