@@ -233,6 +233,18 @@ def abeja_options() -> Iterator[str]:
     yield from _fields(DeploymentOptions, "option")
 
 
+def bentocloud_settings() -> Iterator[str]:
+    """Yield the settings of `bentocloud`."""
+    yield from settings_of(next(info for info in providers() if info.name == "bentocloud"))
+
+
+def bentocloud_options() -> Iterator[str]:
+    """Yield the deployment options of `bentocloud`."""
+    from moorage_bentocloud._deployment_options import DeploymentOptions
+
+    yield from _fields(DeploymentOptions, "option")
+
+
 def konigle_settings() -> Iterator[str]:
     """Yield the settings of `konigle`."""
     yield from settings_of(next(info for info in providers() if info.name == "konigle"))
@@ -436,6 +448,8 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "errors": errors,
     "exit-codes": exit_codes,
     "hooks": hooks,
+    "bentocloud-options": bentocloud_options,
+    "bentocloud-settings": bentocloud_settings,
     "abeja-options": abeja_options,
     "abeja-settings": abeja_settings,
     "konigle-options": konigle_options,

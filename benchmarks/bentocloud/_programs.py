@@ -42,20 +42,15 @@ print(json.dumps(taken))
     "push of 1 GiB": """
 import json, sys, time
 import bentoml
-from bentoml._internal.cloud import BentoCloudClient
-client = BentoCloudClient(api_key="TOKEN", endpoint=sys.argv[1])
-model = bentoml.models.get("big:v1")
 begun = time.perf_counter()
-client.model.push(model)
+bentoml.models.push("big:v1")
 print(json.dumps(time.perf_counter() - begun))
 """,
     "pull of 1 GiB": """
 import json, sys, time
 import bentoml
-from bentoml._internal.cloud import BentoCloudClient
-client = BentoCloudClient(api_key="TOKEN", endpoint=sys.argv[1])
 begun = time.perf_counter()
-client.model.pull("big:there", force=True)
+bentoml.models.pull("big:there", force=True)
 print(json.dumps(time.perf_counter() - begun))
 bentoml.models.delete("big:there")
 """,
