@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from moorage_conformance.emulators import Pace
+from moorage_conformance.emulators import Pace, StorageFault
 from moorage_conformance.emulators.abeja import AbejaEmulator
 
 O = f"/organizations/{AbejaEmulator.organization_id}"  # noqa: E741  # as the contract calls it
@@ -207,6 +207,24 @@ def test_upload_without_length(
 
     assert reply.status == 411
     assert ask("GET", f"{path}/versions/{version['version_id']}/download")[0] == 404
+
+
+def test_store_fails_on_request(
+    ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager
+) -> None:
+    """A test can let the store fail."""
+    path, version_id = deployed(ask, emulator, pool)
+    uri = ask("GET", f"{path}/versions/{version_id}/download")[1]["download_uri"]
+    emulator.fail(StorageFault(method="GET", times=2))
+
+    assert [pool.request("GET", uri).status for _ in range(3)] == [503, 503, 200]
+
+
+def test_unknown_ids(emulator: AbejaEmulator) -> None:
+    """A test that steers what is not there learns so."""
+    for steer in (emulator.log_service, emulator.log_run, emulator.fail_service):
+        with pytest.raises(KeyError, match="nowhere"):
+            steer("nowhere")
 
 
 # Services and runs --------------------------------------------------------------------------------

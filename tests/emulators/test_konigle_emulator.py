@@ -17,7 +17,7 @@ import pytest
 import urllib3
 from official import official, run_official
 
-from moorage_conformance.emulators import Pace
+from moorage_conformance.emulators import Pace, StorageFault
 from moorage_conformance.emulators.konigle import KonigleEmulator
 from moorage_konigle import Client, Job
 
@@ -456,6 +456,19 @@ def test_announced_size_counts(emulator: KonigleEmulator, client: Client) -> Non
     assert [reply.status for reply in (short, right, late)] == [400, 200, 404]
     assert b"<Code>IncompleteBody</Code>" in short.data
     assert announced["id"] not in emulator.call(lambda: emulator.uploads.store.objects)
+
+
+def test_storage_fails_on_request(
+    emulator: KonigleEmulator, client: Client, tmp_path: Path
+) -> None:
+    """A test can let a download break, which the client continues."""
+    made = client.uploads.create({"file": (b"0123456789", "x.txt")})
+    emulator.fail(StorageFault(method="GET", status=None, after_bytes=4))
+    emulator.forget()
+    client.uploads.download(made, tmp_path / "x.txt")
+
+    assert (tmp_path / "x.txt").read_bytes() == b"0123456789"
+    assert [r.method for r in emulator.requests if r.site == 1] == ["GET", "GET"]
 
 
 @pytest.mark.slow

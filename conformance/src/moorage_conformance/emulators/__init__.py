@@ -10,6 +10,7 @@ refuses; further nouns are the cloud's own. What clouds have in common is in thi
 
 from ._apps import AppRunner
 from ._emulator import Emulator
+from ._fault_script import StorageFault
 from ._pace import AT_ONCE, Course, Pace
 from ._received import ReceivedRequest
 from ._registry import EMULATORS, open_emulator
@@ -22,5 +23,6 @@ __all__ = [
     "Emulator",
     "Pace",
     "ReceivedRequest",
+    "StorageFault",
     "open_emulator",
 ]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from moorage.errors import ConflictError, NotFoundError
 from moorage.plugin import Closing, LogQuery, LogTarget
 
+from ._forwarding import forwarded
+
 if TYPE_CHECKING:
     from moorage import Artifact, Cloud, Deployment, Job
     from moorage.plugin import LogRecord, Reply
@@ -82,9 +84,8 @@ class AppRunner(Closing):
             OperationFailedError: It does not start.
         """
         deployment = self._started(name)
-        kept = {key: value for key, value in headers if key.lower() not in _OF_THE_CONNECTION}
         return self._cloud.deployments.call(
-            deployment, method, path, data=body, headers=kept, timeout=timeout
+            deployment, method, path, data=body, headers=forwarded(headers), timeout=timeout
         )
 
     def submit(
@@ -226,21 +227,3 @@ def _own(records: "Sequence[LogRecord]") -> "list[LogRecord]":
 
 
 _STREAMS = frozenset({"stdout", "stderr"})
-
-# What belongs to the connection between a client and the emulator, or is made anew.
-_OF_THE_CONNECTION = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)

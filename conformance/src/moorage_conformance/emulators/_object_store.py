@@ -83,6 +83,11 @@ class ObjectStore:
         self._old_secrets.append(self._secret)
         self._secret = secrets.token_bytes(32)
 
+    def fail(self, *faults: StorageFault) -> None:
+        """Let something fail that comes next."""
+        for fault in faults:
+            self.faults.add(fault)
+
     async def receive(self, chunks: AsyncIterator[bytes]) -> StoredObject:
         """Write content to a file as it arrives; it has no key yet."""
         path, digest, size = self._new_file(), hashlib.md5(usedforsecurity=False), 0

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from .._emulator import Emulator
+from .._fault_script import StorageFault
 from .._object_store import ObjectStore
 from .routes import api, service_host
 from .state import (
@@ -18,6 +19,7 @@ from .state import (
     ORGANIZATION_NAME,
     TOKEN,
     USER_ID,
+    Log,
     World,
 )
 
@@ -109,42 +111,28 @@ class AbejaEmulator(Emulator):
 
     def log_service(self, service_id: str, *messages: str) -> None:
         """Add lines to a service's log."""
-
-        def add() -> None:
-            for deployment in self.world.deployments.values():
-                if service_id in deployment.services:
-                    for message in messages:
-                        deployment.services[service_id].log.add(message, self.world.now())
-                    return
-            raise KeyError(service_id)
-
-        self.call(add)
+        self.call(lambda: self._say(self.world.service(service_id).log, messages))
 
     def log_run(self, run_id: str, *messages: str) -> None:
         """Add lines to a run's log."""
-
-        def add() -> None:
-            for deployment in self.world.deployments.values():
-                if run_id in deployment.runs:
-                    for message in messages:
-                        deployment.runs[run_id].log.add(message, self.world.now())
-                    return
-            raise KeyError(run_id)
-
-        self.call(add)
+        self.call(lambda: self._say(self.world.run(run_id).log, messages))
 
     def fail_service(self, service_id: str) -> None:
         """Let a service be `FAILED` from now on."""
 
         def fail() -> None:
-            for deployment in self.world.deployments.values():
-                if service_id in deployment.services:
-                    deployment.services[service_id].course = self.world.course("FAILED")
-                    return
-            raise KeyError(service_id)
+            self.world.service(service_id).course = self.world.course("FAILED")
 
         self.call(fail)
+
+    def fail(self, *faults: StorageFault) -> None:
+        """Let the store of presigned URLs fail at what comes next."""
+        self.call(lambda: self.world.store.fail(*faults))
 
     def expire_urls(self) -> None:
         """Let every presigned URL that was handed out be too old."""
         self.call(self.world.store.expire)
+
+    def _say(self, log: Log, messages: Sequence[str]) -> None:
+        for message in messages:
+            log.add(message, self.world.now())

@@ -6,15 +6,11 @@ from aiohttp import web
 
 from moorage.errors import MoorageError, NotFoundError
 
+from .._forwarding import answer_of
 from .call import Call, Route
 from .errors import not_found, runtime_error
 from .routes_services import READY
 from .state import Service
-
-_HOP_BY_HOP = frozenset({"connection", "content-length", "date", "keep-alive", "server", "te"}) | {
-    "transfer-encoding",
-    "upgrade",
-}
 
 
 async def call_service(call: Call) -> web.Response:
@@ -54,11 +50,7 @@ async def _answer(call: Call, service: Service) -> web.Response:
     except MoorageError as exc:
         service.log.add(exc.message, call.world.now())
         return runtime_error(500, "unexpected error occurred")
-    answer = web.Response(status=reply.status, body=reply.content)
-    for name, value in reply.headers:
-        if name not in _HOP_BY_HOP:
-            answer.headers[name] = value
-    return answer
+    return answer_of(reply)
 
 
 ROUTES: list[Route] = [

@@ -34,9 +34,7 @@ async def create_run(call: Call) -> Wire:
     body = await call.body()
     world = call.world
     deployment = world.deployment(call["deployment"])
-    version = deployment.versions.get(text_of(body, "version_id"))
-    if version is None:
-        raise bad_request(f"version {body['version_id']} does not exist", field="version_id")
+    version = deployment.wanted_version(text_of(body, "version_id"))
     input_data, output_template = body.get("input_data"), body.get("output_template")
     value = _input_of(world, input_data)
     if output_template is not None:

@@ -42,9 +42,7 @@ async def create_service(call: Call) -> Wire:
     body = await call.body()
     world = call.world
     deployment = world.deployment(call["deployment"])
-    version = deployment.versions.get(text_of(body, "version_id"))
-    if version is None:
-        raise bad_request(f"version {body['version_id']} does not exist", field="version_id")
+    version = deployment.wanted_version(text_of(body, "version_id"))
     number = number_of(body, "instance_number", 1, least=1, most=_MOST)
     made = world.stamp()
     environment = texts_of(body, "environment")

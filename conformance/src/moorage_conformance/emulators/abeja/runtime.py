@@ -33,7 +33,28 @@ _ONE = threading.Lock()
 os.environ.update(json.loads(os.environ.pop(CARRIED, "{}")))
 
 
-class Content(Mapping[str, Any]):
+class Values(Mapping[str, Any]):
+    """A mapping whose values are attributes too."""
+
+    _values: Mapping[str, Any]
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["_values"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class Content(Values):
     """One part of what was sent."""
 
     def __init__(
@@ -52,21 +73,6 @@ class Content(Mapping[str, Any]):
             "file_name": file_name,
             "form_name": form_name,
         }
-
-    def __getitem__(self, key: str) -> Any:
-        return self._values[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["_values"][name]
-        except KeyError:
-            raise AttributeError(name) from None
 
     def read(self, size: int = -1) -> bytes:
         """Return bytes that were not read yet."""
@@ -99,7 +105,7 @@ class Headers(Mapping[str, str]):
         return [{"key": name, "values": self._values[name]} for name in sorted(self._values)]
 
 
-class Request(Mapping[str, Any]):
+class Request(Values):
     """What a handler is given."""
 
     def __init__(
@@ -118,21 +124,6 @@ class Request(Mapping[str, Any]):
             "contents": contents,
             "metadata": contents[0]["metadata"] if contents else {},
         }
-
-    def __getitem__(self, key: str) -> Any:
-        return self._values[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["_values"][name]
-        except KeyError:
-            raise AttributeError(name) from None
 
     def read(self, size: int = -1) -> bytes:
         """Return bytes of the first part that were not read yet."""

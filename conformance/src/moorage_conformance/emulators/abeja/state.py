@@ -111,6 +111,12 @@ class Deployment:
         """Return one of its versions."""
         return found(self.versions, "version", version_id)
 
+    def wanted_version(self, version_id: str) -> Version:
+        """Return the version that the body of a request names."""
+        if version_id not in self.versions:
+            raise bad_request(f"version {version_id} does not exist", field="version_id")
+        return self.versions[version_id]
+
     def service(self, service_id: str) -> Service:
         """Return one of its services."""
         return found(self.services, "service", service_id)
@@ -241,6 +247,20 @@ class World:
     def deployment(self, deployment_id: str) -> Deployment:
         """Return a deployment."""
         return found(self.deployments, "deployment", deployment_id)
+
+    def service(self, service_id: str) -> Service:
+        """Return a service of whatever deployment."""
+        for deployment in self.deployments.values():
+            if service_id in deployment.services:
+                return deployment.services[service_id]
+        raise KeyError(service_id)
+
+    def run(self, run_id: str) -> Run:
+        """Return a run of whatever deployment."""
+        for deployment in self.deployments.values():
+            if run_id in deployment.runs:
+                return deployment.runs[run_id]
+        raise KeyError(run_id)
 
     def definition(self, key: str) -> Definition:
         """Return a training job definition by name or id."""

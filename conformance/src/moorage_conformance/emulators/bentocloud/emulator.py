@@ -161,7 +161,7 @@ class BentoCloudEmulator(Emulator):
                     case Refusal():
                         self.state.refusals.add(fault)
                     case StorageFault():
-                        self.state.storage.faults.add(fault)
+                        self.state.storage.fail(fault)
                     case TailFault():
                         self.state.tail_faults.add(fault)
 

@@ -7,6 +7,7 @@ be very many of them.
 
 from aiohttp import web
 
+from .._forwarding import answer_of
 from .errors import ApiError, answering_errors
 from .routes_support import STATE, reply, state
 from .runner import Runner
@@ -14,20 +15,6 @@ from .state import State
 from .state_deployments import READY, Deployment
 
 _HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "content-length",
-        "date",
-        "keep-alive",
-        "server",
-        "te",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-
-
 DEPLOYMENT: web.AppKey[Deployment] = web.AppKey("deployment", Deployment)
 
 
@@ -93,12 +80,7 @@ async def _run(
     answer = await runner.call(
         deployment, request.method, target, list(request.headers.items()), body or None
     )
-    response = web.Response(status=answer.status, body=answer.content)
-    response.headers.popall("Content-Type", None)  # the app says itself what it gives
-    for name, value in answer.headers:
-        if name.lower() not in _HOP_BY_HOP:
-            response.headers.add(name, value)
-    return response
+    return answer_of(answer)
 
 
 def _found(request: web.Request, slug: str) -> Deployment:

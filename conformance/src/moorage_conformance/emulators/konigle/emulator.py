@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from .._emulator import Emulator
+from .._fault_script import StorageFault
 from .errors import keyed, refusals
 from .routes import Routes
 from .spaces import SpaceServers
@@ -34,7 +35,7 @@ class KonigleEmulator(Emulator):
         place = Path(tempfile.mkdtemp(prefix="moorage-konigle-"))
         self.state = CloudState(self.clock, self.pace)
         self.uploads = UploadState(self.clock, self.state.new_id, lambda: self.origin(1))
-        servers = SpaceServers(lambda: self.apps, place)
+        servers = SpaceServers(lambda: self.apps, place, self)
         self.state.install = servers.install
         self._add_computer(COMPUTER)
 
@@ -60,6 +61,10 @@ class KonigleEmulator(Emulator):
             message: The last line of its log.
         """
         self.call(lambda: self.state.fail_next(task, message))
+
+    def fail(self, *faults: StorageFault) -> None:
+        """Let the storage of uploads fail at what comes next."""
+        self.call(lambda: self.uploads.store.fail(*faults))
 
     def _add_computer(self, name: str) -> None:
         _, job = self.state.create_computer(

@@ -16,12 +16,12 @@ from typing import IO
 from moorage.errors import NotFoundError, OperationFailedError, UnavailableError
 from moorage.plugin import Reply
 
+from .._forwarding import forwarded
 from .releases import Process
 
 _PATIENCE_S = 60.0
 _GRACE_S = 5.0
 _LARGEST_OUTPUT = 4000
-_HOP = frozenset({"connection", "host", "keep-alive", "transfer-encoding", "content-length"})
 
 
 class ProcessRunner:
@@ -97,10 +97,9 @@ class _App:
         with self._lock:
             if self._running is None or self._running.poll() is not None:
                 self._start()
-        kept = {name: value for name, value in headers if name.lower() not in _HOP}
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_PATIENCE_S)
         try:
-            connection.request(method, target, body, kept)
+            connection.request(method, target, body, forwarded(headers))
             reply = connection.getresponse()
             lines = tuple((name.lower(), value) for name, value in reply.getheaders())
             return Reply(status=reply.status, headers=lines, content=reply.read())

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -11,45 +12,60 @@ from moorage.errors import MoorageError, NotFoundError
 from moorage.plugin import Reply
 
 from .._apps import AppRunner
+from .._forwarding import answer_of
 from .processes import ProcessRunner
 from .releases import Process, Release
 
 if TYPE_CHECKING:
     from .resources import Space
 
-_HOST = "127.0.0.1"
 _LARGEST_BODY = 64 << 20
 _MANIFEST = "moorage.toml"
 
-# What belongs to one connection and not to the next.
-_HOP = frozenset(
-    {"connection", "content-length", "keep-alive", "transfer-encoding", "date", "server"}
-)
+
+class Origins(Protocol):
+    """Where an emulator listens."""
+
+    async def open_origin(self, application: web.Application, /) -> str:
+        """Listen at one more origin and return its URL."""
+
+    async def close_origin(self, url: str, /) -> None:
+        """Listen no more at an origin."""
 
 
 class SpaceServers:
     """The addresses of all spaces. Without apps that run there is none."""
 
-    def __init__(self, apps: Callable[[], AppRunner | None], place: Path) -> None:
+    def __init__(self, apps: Callable[[], AppRunner | None], place: Path, origins: Origins) -> None:
         self._apps = apps
         self._place = place
+        self._origins = origins
         self._servers: dict[str, _Server] = {}
         self._processes = ProcessRunner()
 
     async def prepare(self, count: int) -> "Prepared":
         """Begin to listen for spaces that will be made."""
         if self._apps() is None:
-            return Prepared(self._servers, [])
-        servers = [_Server(self._call) for _ in range(count)]
-        for server in servers:
-            await server.open()
-        return Prepared(self._servers, servers)
+            return Prepared(self._servers, [], self._origins)
+        servers = [await self._open() for _ in range(count)]
+        return Prepared(self._servers, servers, self._origins)
+
+    async def _open(self) -> "_Server":
+        server = _Server()
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await self._call(server, request)
+
+        application = web.Application(client_max_size=_LARGEST_BODY)
+        application.router.add_route("*", "/{path:.*}", handle)
+        server.url = await self._origins.open_origin(application)
+        return server
 
     async def remove(self, space_id: str) -> None:
         """End the address of a space and what runs in it."""
         server = self._servers.pop(space_id, None)
         if server is not None:
-            await server.close()
+            await self._origins.close_origin(server.url)
             apps = self._apps()
             if apps is not None:
                 await asyncio.to_thread(apps.remove, _name(space_id))
@@ -111,9 +127,7 @@ class SpaceServers:
         return self._processes.call(running.space_id, method, target, headers=headers, body=body)
 
     async def close(self) -> None:
-        """End all of them."""
-        for server in self._servers.values():
-            await server.close()
+        """End what runs; the addresses end with the emulator."""
         self._servers.clear()
         await asyncio.to_thread(self._processes.close)
 
@@ -133,12 +147,7 @@ class SpaceServers:
             return web.Response(status=503, text=f"{exc}\n")
         except MoorageError as exc:
             return web.Response(status=502, text=f"{exc}\n")
-        response = web.Response(status=reply.status, body=reply.content)
-        response.headers.pop("Content-Type", None)
-        for name, value in reply.headers:
-            if name.lower() not in _HOP:
-                response.headers.add(name, value)
-        return response
+        return answer_of(reply)
 
 
 class _Running(NamedTuple):
@@ -153,44 +162,31 @@ class _Running(NamedTuple):
 class Prepared:
     """Addresses of spaces that have no id yet."""
 
-    def __init__(self, all_: "dict[str, _Server]", servers: "list[_Server]") -> None:
+    def __init__(
+        self, all_: "dict[str, _Server]", servers: "list[_Server]", origins: Origins
+    ) -> None:
         self._all = all_
+        self._origins = origins
         self._free = servers
         self.domain = self._domain if servers else None
 
     async def discard(self) -> None:
         """Stop to listen for spaces that were not made."""
         for server in self._free:
-            await server.close()
+            await self._origins.close_origin(server.url)
 
     def _domain(self, space_id: str, _label: str) -> str:
         server = self._free.pop()
         self._all[space_id] = server
-        return f"{_HOST}:{server.port}"
+        return urlsplit(server.url).netloc
 
 
 class _Server:
     """One address."""
 
-    def __init__(self, call: "Callable[[_Server, web.Request], object]") -> None:
+    def __init__(self) -> None:
+        self.url = ""
         self.running: _Running | None = None
-        self.port = 0
-        application = web.Application(client_max_size=_LARGEST_BODY)
-
-        async def handle(request: web.Request) -> web.StreamResponse:
-            response: web.StreamResponse = await call(self, request)  # type: ignore[misc]  # a coroutine
-            return response
-
-        application.router.add_route("*", "/{path:.*}", handle)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.0)
-
-    async def open(self) -> None:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, _HOST, 0).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def close(self) -> None:
-        await self._runner.cleanup()
 
 
 def _name(space_id: str) -> str:
