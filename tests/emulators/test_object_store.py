@@ -13,8 +13,7 @@ import urllib3
 from aiohttp import web
 
 from moorage.plugin import SystemClock
-from moorage_conformance.emulators import Emulator
-from moorage_conformance.emulators._fault_script import StorageFault
+from moorage_conformance.emulators import Emulator, StorageFault
 from moorage_conformance.emulators._multipart_store import MultipartStore
 from moorage_conformance.emulators._object_store import ObjectStore
 
@@ -117,13 +116,27 @@ def test_credentials(shelf: Shelf, ask: Any, header: str) -> None:
     assert shelf.store.objects == {}
 
 
+def test_break_on_request_is_no_error(
+    shelf: Shelf, ask: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that breaks because a test wants that is nothing to complain about."""
+    shelf.store.put(KEY, b"content")
+    for method in ("GET", "PUT"):
+        shelf.store.fail(StorageFault(method=method, status=None, after_bytes=2))
+        with pytest.raises(urllib3.exceptions.ProtocolError):
+            ask(method, shelf.store.sign(method, KEY), body=b"other" if method == "PUT" else None)
+
+    assert ask("GET", shelf.store.sign("GET", KEY)).data == b"content"
+    assert caplog.records == []
+
+
 def test_only_what_is_stored_is_on_the_disk(shelf: Shelf, ask: Any, tmp_path: Path) -> None:
     """What is replaced, refused, cut, joined or deleted leaves no file behind."""
     store = shelf.store
     for content in (b"one", b"two"):
         ask("PUT", store.sign("PUT", KEY), body=content)
     refused = ask("PUT", store.sign("PUT", KEY), body=b"3", headers={"Content-MD5": "not base64"})
-    store.faults.add(StorageFault(status=None, after_bytes=1))
+    store.fail(StorageFault(status=None, after_bytes=1))
     with pytest.raises(urllib3.exceptions.ProtocolError):
         ask("PUT", store.sign("PUT", KEY), body=b"four")
     upload = store.start("large")

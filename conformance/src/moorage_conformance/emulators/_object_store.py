@@ -263,3 +263,5 @@ async def _answer_refusals(request: web.Request, handler: Handler) -> web.Stream
         return await handler(request)
     except Refused as refused:
         return refused.response()
+    except ConnectionResetError:
+        return web.Response()  # which nobody gets: a fault, or the client, broke the connection
