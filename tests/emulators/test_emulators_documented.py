@@ -1,4 +1,4 @@
-"""What a test can do with the emulator of BentoML's cloud stands on the page about emulators."""
+"""What a test can do with an emulator stands on the page about emulators."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from moorage_conformance.emulators import Emulator
+from moorage_conformance.emulators.abeja import AbejaEmulator
 from moorage_conformance.emulators.bentocloud import Behaviour, BentoCloudEmulator
+from moorage_conformance.emulators.konigle import KonigleEmulator
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "use-emulators.md").read_text("utf-8")
 
@@ -23,16 +25,23 @@ def test_behaviour(field: dataclasses.Field[object]) -> None:
     assert f"`{value}`" in line
 
 
-def test_methods() -> None:
-    """Each method has its line."""
+@pytest.mark.parametrize(
+    ("emulator", "heading", "count"),
+    [
+        (AbejaEmulator, "ABEJA Platform", 5),
+        (BentoCloudEmulator, "BentoML's cloud", 8),
+        (KonigleEmulator, "Konigle Cloud", 2),
+    ],
+)
+def test_methods(emulator: type[Emulator], heading: str, count: int) -> None:
+    """Each method has its line in the section about its cloud."""
+    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     inherited = set(dir(Emulator))
     methods = {
         name
-        for name, member in vars(BentoCloudEmulator).items()
+        for name, member in vars(emulator).items()
         if callable(member) and not name.startswith("_") and name not in inherited
     }
 
-    assert len(methods) > 8
-    assert {
-        name for name in methods if f"`{name}(" not in PAGE and f" `{name}(" not in PAGE
-    } == set()
+    assert len(methods) >= count
+    assert {name for name in methods if f"`{name}(" not in section} == set()
