@@ -4,20 +4,20 @@ import threading
 
 from moorage.errors import DecodeError
 
-from ._native.datalake import DatalakeApi
+from ._client import Client
 
 
 class Channels:
     """Finds a channel once, and makes it where there is none.
 
     Args:
-        datalake: Where they are.
+        client: The platform.
         data: Of data artifacts; `None` looks for it by its name.
         jobs: Of the results of jobs; likewise.
     """
 
-    def __init__(self, datalake: DatalakeApi, *, data: str | None, jobs: str | None) -> None:
-        self._datalake = datalake
+    def __init__(self, client: Client, *, data: str | None, jobs: str | None) -> None:
+        self._client = client
         self._lock = threading.Lock()
         self._known = {"moorage-data": data, "moorage-jobs": jobs}
 
@@ -36,7 +36,7 @@ class Channels:
         with self._lock:
             known = self._known[name] or self._look(name)
             if known is None and make:
-                self._datalake.create_channel(name, description)
+                self._client.datalake.create_channel(name, description)
                 # Where two made one at the same time, both take the first one.
                 known = self._look(name)
                 if known is None:
@@ -47,7 +47,7 @@ class Channels:
     def _look(self, name: str) -> str | None:
         found = [
             (channel.created_at or "", channel.channel_id)
-            for channel in self._datalake.iter_channels(filter_archived=True)
+            for channel in self._client.datalake.iter_channels(filter_archived=True)
             if channel.name == name and not channel.archived
         ]
         return min(found)[1] if found else None

@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -12,21 +12,23 @@ from moorage.plugin import Clock, Closing, OpenContext, Redactor, settings_from
 from moorage.plugin.transport import Auth, BasicAuth, HeaderAuth, HttpClient, QueryStyle
 
 from ._errors import refine
-from ._native.datalake import DatalakeApi
-from ._native.datasets import DatasetsApi
-from ._native.deployments import DeploymentsApi
-from ._native.endpoints import EndpointsApi
-from ._native.models import ModelsApi
-from ._native.notebooks import NotebooksApi
-from ._native.registry import RegistryApi
-from ._native.runs import RunsApi
-from ._native.secrets import SecretsApi
-from ._native.security import SecurityApi
 from ._native.service_host import ServiceHosts
-from ._native.services import ServicesApi
-from ._native.training import TrainingApi
-from ._native.triggers import TriggersApi
 from ._settings import AbejaSettings
+
+if TYPE_CHECKING:
+    from ._native.datalake import DatalakeApi
+    from ._native.datasets import DatasetsApi
+    from ._native.deployments import DeploymentsApi
+    from ._native.endpoints import EndpointsApi
+    from ._native.models import ModelsApi
+    from ._native.notebooks import NotebooksApi
+    from ._native.registry import RegistryApi
+    from ._native.runs import RunsApi
+    from ._native.secrets import SecretsApi
+    from ._native.security import SecurityApi
+    from ._native.services import ServicesApi
+    from ._native.training import TrainingApi
+    from ._native.triggers import TriggersApi
 
 _QUERY = QueryStyle(true="True", false="False")  # as the platform's own library writes them
 
@@ -51,8 +53,8 @@ class Client(Closing):
 
     Nouns are attributes; their methods have the names and arguments of the platform's own
     library, and return structs. An organization is named once, here; each method takes another
-    one as `organization_id`. Connections are kept open and shared until `close`; threads may share
-    a client.
+    one as `organization_id`. What a noun needs is loaded when it is first used. Connections are
+    kept open and shared until `close`; threads may share a client.
 
         with moorage_abeja.Client(
             organization_id="1234567890123", user_id="1122334455660", personal_access_token=token
@@ -151,68 +153,94 @@ class Client(Closing):
         return cls(**{**found, **settings})
 
     @functools.cached_property
-    def services(self) -> ServicesApi:
+    def services(self) -> "ServicesApi":
         """Running instances of code versions, and requests to them."""
+        from ._native.services import ServicesApi
+
         return ServicesApi(self._http, self._organization, self._hosts)
 
     @functools.cached_property
-    def runs(self) -> RunsApi:
+    def runs(self) -> "RunsApi":
         """Code versions that work on one input and end."""
+        from ._native.runs import RunsApi
+
         return RunsApi(self._http, self._organization)
 
     @functools.cached_property
-    def deployments(self) -> DeploymentsApi:
+    def deployments(self) -> "DeploymentsApi":
         """Deployments and the versions of their code."""
+        from ._native.deployments import DeploymentsApi
+
         return DeploymentsApi(self._http, self._organization)
 
     @functools.cached_property
-    def endpoints(self) -> EndpointsApi:
+    def endpoints(self) -> "EndpointsApi":
         """Names under which services are called."""
+        from ._native.endpoints import EndpointsApi
+
         return EndpointsApi(self._http, self._organization)
 
     @functools.cached_property
-    def triggers(self) -> TriggersApi:
+    def triggers(self) -> "TriggersApi":
         """Runs of each file that arrives in a channel."""
+        from ._native.triggers import TriggersApi
+
         return TriggersApi(self._http, self._organization)
 
     @functools.cached_property
-    def secrets(self) -> SecretsApi:
+    def secrets(self) -> "SecretsApi":
         """Secrets and their versions."""
+        from ._native.secrets import SecretsApi
+
         return SecretsApi(self._http, self._organization)
 
     @functools.cached_property
-    def training(self) -> TrainingApi:
+    def training(self) -> "TrainingApi":
         """Training definitions, their versions, jobs and models."""
+        from ._native.training import TrainingApi
+
         return TrainingApi(self._http, self._organization)
 
     @functools.cached_property
-    def models(self) -> ModelsApi:
+    def models(self) -> "ModelsApi":
         """Models."""
+        from ._native.models import ModelsApi
+
         return ModelsApi(self._http, self._organization)
 
     @functools.cached_property
-    def datalake(self) -> DatalakeApi:
+    def datalake(self) -> "DatalakeApi":
         """Channels, their files, and buckets."""
+        from ._native.datalake import DatalakeApi
+
         return DatalakeApi(self._http, self._organization)
 
     @functools.cached_property
-    def registry(self) -> RegistryApi:
+    def registry(self) -> "RegistryApi":
         """Repositories of images."""
+        from ._native.registry import RegistryApi
+
         return RegistryApi(self._http, self._organization)
 
     @functools.cached_property
-    def datasets(self) -> DatasetsApi:
+    def datasets(self) -> "DatasetsApi":
         """Data sets: annotated items for training."""
+        from ._native.datasets import DatasetsApi
+
         return DatasetsApi(self._http, self._organization)
 
     @functools.cached_property
-    def notebooks(self) -> NotebooksApi:
+    def notebooks(self) -> "NotebooksApi":
         """Notebooks of training definitions."""
+        from ._native.notebooks import NotebooksApi
+
         return NotebooksApi(self._http, self._organization)
 
     @functools.cached_property
-    def security(self) -> SecurityApi:
+    def security(self) -> "SecurityApi":
         """Which addresses may reach the organization."""
+        from ._native.security import SecurityApi
+
         return SecurityApi(self._http, self._organization)
 
     @property

@@ -29,9 +29,7 @@ class AbejaDriver:
 
     def __init__(self, settings: AbejaSettings, context: OpenContext) -> None:
         self._client = client = Client.of(settings, context)
-        channels = Channels(
-            client.datalake, data=settings.channel_id, jobs=settings.output_channel_id
-        )
+        channels = Channels(client, data=settings.channel_id, jobs=settings.output_channel_id)
         index, ids = Index(client), JobIds(client)
         apps = Apps(client, context.clock)
         self._artifacts = Artifacts(
