@@ -28,7 +28,7 @@ from moorage.plugin import (
     LogRecord,
     Secret,
 )
-from moorage_conformance._loop_thread import LoopThread
+from moorage_conformance._loop_thread import LoopThread, Server
 from moorage_conformance.faults._http import (
     Incoming,
     Reply,
@@ -470,7 +470,7 @@ class Quay:
         del self.secrets[parts[0]]
 
 
-class _Server:
+class _Server(Server):
     def __init__(self, answer: Any) -> None:
         self._answer = answer
         self._listener = Listener(self._serve, None)
@@ -479,11 +479,10 @@ class _Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._listener.port}"
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
         await self._listener.open("127.0.0.1", 0)
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
         await self._listener.close()
 
     async def _serve(self, stream: Stream) -> None:

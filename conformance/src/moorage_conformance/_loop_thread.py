@@ -4,13 +4,39 @@ import abc
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, Self, TypeVar
+from types import TracebackType
+from typing import Generic, Self, TypeVar
 
 from moorage.plugin import Closing
 
-S = TypeVar("S", bound=AbstractAsyncContextManager[Any])
 R = TypeVar("R")
+
+
+class Server(abc.ABC):
+    """Base of what listens in an event loop, inside of an `async with` statement."""
+
+    @abc.abstractmethod
+    async def open(self) -> None:
+        """Begin to listen."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """End, with every connection that is open."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+S = TypeVar("S", bound=Server)
 
 
 class Running(Closing):

@@ -2,14 +2,13 @@
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from aiohttp import web
 
 from moorage.plugin import Clock, SystemClock
 
-from .._loop_thread import LoopThread, Running
+from .._loop_thread import LoopThread, Running, Server
 from ._apps import AppRunner
 from ._pace import AT_ONCE, Pace
 from ._received import ReceivedRequest, ReceivedRequests
@@ -201,13 +200,13 @@ class _Site:
         return response
 
 
-class _Server:
+class _Server(Server):
     """All origins of one emulator, for the event loop."""
 
     def __init__(self, sites: Sequence[_Site]) -> None:
         self._sites = sites
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
         for number, site in enumerate(self._sites):
             try:
                 await site.open()
@@ -215,13 +214,7 @@ class _Server:
                 for opened in self._sites[: number + 1]:
                     await opened.close()
                 raise
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def close(self) -> None:
         for site in self._sites:
             await site.close()

@@ -1,12 +1,10 @@
 """The control of a proxy that runs as a command: a script and counts over HTTP."""
 
-from types import TracebackType
-from typing import Self
-
 import msgspec
 
 from moorage.errors import InvalidRequestError
 
+from .._loop_thread import Server
 from ._fault import AnyFault
 from ._http import Incoming, Reply, json_reply, serve_http, whole_body
 from ._listener import Listener
@@ -16,7 +14,7 @@ from ._stream import Stream
 _HOST = "127.0.0.1"
 
 
-class ControlledProxy:
+class ControlledProxy(Server):
     """A fault proxy and its control, which listens on a port of its own.
 
     | request | what it does |
@@ -42,23 +40,19 @@ class ControlledProxy:
         """Where the control is."""
         return f"http://{_HOST}:{self._listener.port}"
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
+        """Begin to listen, and the proxy too."""
         await self._listener.open(_HOST, 0)
         try:
-            await self.proxy.__aenter__()
+            await self.proxy.open()
         except BaseException:
             await self._listener.close()
             raise
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def close(self) -> None:
+        """End both."""
         await self._listener.close()
-        await self.proxy.__aexit__(kind, error, trace)
+        await self.proxy.close()
 
     async def _serve(self, stream: Stream) -> None:
         await serve_http(stream, self._answer)

@@ -4,13 +4,12 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from moorage.errors import ConfigError
 
-from .._loop_thread import LoopThread, Running
+from .._loop_thread import LoopThread, Running, Server
 from ._counts import Conversation, Counts, Passage, Tally
 from ._fault import Fault
 from ._listener import Listener, connect, loopback
@@ -93,7 +92,7 @@ class _Proxy:
         return f"<{type(self).__name__} to {self._target.shown}>"
 
 
-class AsyncFaultProxy(_Proxy):
+class AsyncFaultProxy(_Proxy, Server):
     """The proxy for programs that run on asyncio.
 
     Args:
@@ -144,16 +143,16 @@ class AsyncFaultProxy(_Proxy):
         """
         return await asyncio.to_thread(self._tally.wait_for, condition, timeout)
 
-    async def __aenter__(self) -> Self:
-        await self._listener.open(_HOST, self._port)
-        return self
+    async def open(self) -> None:
+        """Begin to listen.
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+        Raises:
+            ConfigError: It cannot.
+        """
+        await self._listener.open(_HOST, self._port)
+
+    async def close(self) -> None:
+        """End, with every connection that is open."""
         await self._listener.close()
 
     async def _serve(self, client: Stream) -> None:

@@ -2,10 +2,9 @@
 
 import ssl
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from .._loop_thread import LoopThread, Running
+from .._loop_thread import LoopThread, Running, Server
 from ._http import Reply, serve_http
 from ._listener import Listener
 from ._origin import Origin, Received
@@ -126,7 +125,7 @@ class FaultServer(Running):
         return f"<FaultServer {self.url}>"
 
 
-class _Server:
+class _Server(Server):
     """The server, for the event loop."""
 
     def __init__(self, origin: Origin, port: int, tls: ssl.SSLContext | None) -> None:
@@ -139,16 +138,10 @@ class _Server:
     def url(self) -> str:
         return f"{self._scheme}://{_HOST}:{self._listener.port}"
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
         await self._listener.open(_HOST, self._port)
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def close(self) -> None:
         await self._listener.close()
 
     async def _serve(self, stream: Stream) -> None:
