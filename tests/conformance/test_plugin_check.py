@@ -348,6 +348,23 @@ def test_capabilities(project: Project, old: str, new: str, status: str, says: s
     assert says in found[0].detail
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ("@group.command('regions')\n    def regions():\n        pass", "ok", "regions"),
+        ("pass", "warning", "adds no commands"),
+        ("group.regions()", "failed", "__init__.py:"),
+    ],
+)
+def test_commands(project: Project, body: str, status: str, says: str) -> None:
+    """The commands that a package adds are counted, and a mistake in adding them is found."""
+    project.add(INIT, f"\n\n@hookimpl\ndef moorage_cli(group):\n    {body}\n")
+    (found,) = [f for f in project.check() if f.check == "loading.commands"]
+
+    assert str(found.status) == status
+    assert says in found.detail
+
+
 def test_no_kind(project: Project) -> None:
     """A push that would always be refused is no push."""
     text = (project.top / CAPABILITIES).read_text()

@@ -40,6 +40,7 @@ CHECKS: Mapping[str, str] = {
     "loading.hooks": "Is each hook known, marked, and given what it asks for?",
     "loading.load": "Does moorage accept it, and its window of interface versions?",
     "loading.harness": "Is there a harness, whole, which answers for this provider alone?",
+    "loading.commands": "Does `moorage_cli` add commands, where there is one?",
     "declarations.summary": "Is there one short line about it?",
     "declarations.docs": "Is there an address of its pages?",
     "declarations.capabilities": "Does each capability exist, and say why it is less than full?",

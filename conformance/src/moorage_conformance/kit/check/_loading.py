@@ -61,6 +61,8 @@ def look_at_loading(package: Package) -> Generator[Finding, None, Mapping[str, A
         yield from _info(said["info"])
         yield from _capabilities(said["info"]["capabilities"])
     yield _harness(said["harness"])
+    if "commands" in said:
+        yield _commands(said["commands"])
     settings: Mapping[str, Any] | None = said.get("settings")
     return settings
 
@@ -258,6 +260,16 @@ def _capabilities(declared: Mapping[str, Mapping[str, str]]) -> Iterator[Finding
         )
     elif not wrong:
         yield ok(check, f"{len(usable)} of {len(NAMES)} can be used, the others say why not")
+
+
+def _commands(commands: Mapping[str, Any]) -> Finding:
+    check = "loading.commands"
+    hint = "add commands to the group that moorage_cli is given: @group.command(...)"
+    if error := commands.get("error"):
+        return failed(check, f"moorage_cli failed: {error}", hint)
+    if not commands["names"]:
+        return warning(check, "moorage_cli adds no commands", hint)
+    return ok(check, ", ".join(commands["names"]))
 
 
 def _harness(harness: Mapping[str, Any]) -> Finding:

@@ -66,6 +66,8 @@ def _looks(asked: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         yield {"info": _shown(info)}
         yield {"settings": _settings(info)}
     yield {"harness": _harness(module, asked["provider"])}
+    if callable(getattr(module, "moorage_cli", None)):
+        yield {"commands": _commands(module)}
 
 
 def _heavy(module: str, before: set[str]) -> list[str]:
@@ -194,6 +196,17 @@ def _harness(module: Any, provider: str) -> dict[str, Any]:
         "greedy": other is not None,
         "missing": [n for n in METHODS if harness and not callable(getattr(harness, n, None))],
     }
+
+
+def _commands(module: Any) -> dict[str, Any]:
+    import click
+
+    group = click.Group("provider")
+    try:
+        module.moorage_cli(group=group)
+    except (Exception, SystemExit) as exc:  # noqa: BLE001  # whatever it is, it is the finding
+        return {"error": _told(exc, module.__name__)}
+    return {"names": list(group.commands)}
 
 
 def _told(exc: BaseException, module: str) -> str:
