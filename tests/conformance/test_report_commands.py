@@ -175,3 +175,14 @@ def test_run_with_faults_is_verified_with_faults(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert [report["faults"] for report in reports] == [True, True]
+
+
+@pytest.mark.slow
+def test_run_among_other_tests(tmp_path: Path) -> None:
+    """The options, plugins and fixtures of the tests in the current directory play no part."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --cov\nrequired_plugins = absent\n")
+    (tmp_path / "conftest.py").write_text("raise RuntimeError('not for the suite')\n")
+    ran = moorage(tmp_path, "conformance", "run", "dock", "-k", "TestSecret and put_and_get")
+
+    assert ran.returncode == 0, ran.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["conftest.py", "pytest.ini"]

@@ -269,6 +269,8 @@ def _run(
     from ._report import read_report
 
     command = [sys.executable, "-m", "pytest", "--pyargs", "moorage_conformance.suite"]
+    # What stands in the current directory is for somebody's own tests.
+    command += ["-c", os.devnull, "--rootdir", os.curdir, "--noconftest"]
     command += ["-p", "no:cacheprovider", "-p", "moorage_conformance.pytest_plugin", *words]
     if profile is not None:
         command += ["--moorage-profile", profile]
@@ -290,7 +292,7 @@ def _run(
             stdout=sys.stderr.fileno(),
             check=False,
             # Whatever other plugins of pytest are installed has nothing to do with it.
-            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
         )
         if done.returncode == 4:  # pytest's own word for wrong usage
             raise UsageFailure(
