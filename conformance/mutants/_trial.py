@@ -6,6 +6,7 @@ import importlib
 import inspect
 import os
 import pkgutil
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,7 @@ class Trial:
         """Return whether the suite catches a mutant."""
         begun = time.monotonic()
         finding = self._try(mutant)
+        shutil.rmtree(self._directory / mutant.id, ignore_errors=True)
         return finding._replace(seconds=time.monotonic() - begun)
 
     def _try(self, mutant: Mutant) -> Finding:
