@@ -11,6 +11,7 @@ from moorage.errors import (
     InvalidRequestError,
     MoorageError,
     NotFoundError,
+    PermissionDeniedError,
 )
 from moorage.plugin import Artifact, ArtifactKind, ArtifactPush, Clock, Progress
 
@@ -226,16 +227,13 @@ class Apps:
         return next((c for c in self._versions(home) if c.version.version == version), None)
 
     def _arrived(self, code: Code) -> bool:
-        """Return whether the archive of a version can be downloaded."""
+        """Return whether the archive of a version is in the store."""
         ids = (code.deployment.deployment_id, code.version.version_id)
-        with tempfile.TemporaryDirectory(prefix="moorage-abeja-") as place:
-            try:
-                self._client.deployments.fetch_deployment_version(*ids, Path(place) / "archive")
-            except MoorageError as exc:
-                if isinstance(exc, ConnectionError | TimeoutError):
-                    raise
-                return False
-        return True
+        try:
+            with self._client.deployments.open_deployment_version(*ids) as stream:
+                return bool(stream.read(1))
+        except (NotFoundError, PermissionDeniedError):  # what a store says of what is not there
+            return False
 
     def _delete(self, code: Code) -> None:
         self._client.deployments.delete_deployment_version(

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from moorage.errors import ConflictError, MoorageError, Retry
 from moorage.plugin import Progress, Source, open_source
-from moorage.plugin.transport import Data, Downloaded, SignedUrl
+from moorage.plugin.transport import Data, Downloaded, ResponseStream, SignedUrl
 
 from .._wire import CodeVersion, CodeVersions, Deployment, Deployments, DownloadLink, Message
 from .archives import packed_tar
 from .noun import DEPLOYMENT, ORGANIZATION, Noun, check_given, given
-from .transfer import fetched, put
+from .transfer import fetched, linked, put
 
 _DEPLOYMENTS = f"{ORGANIZATION}/deployments"
 _VERSIONS = f"{DEPLOYMENT}/versions"
@@ -298,6 +298,20 @@ class DeploymentsApi(Noun):
             digest=digest,
             progress=progress,
         )
+
+    def open_deployment_version(
+        self, deployment_id: str, version_id: str, *, organization_id: str | None = None
+    ) -> ResponseStream:
+        """Return a code version's archive as a stream; close it, or use it in a `with` statement.
+
+        Raises:
+            NotFoundError: There is no such version, or no archive of it.
+        """
+        found = self.download_deployment_version(
+            deployment_id, version_id, organization_id=organization_id
+        )
+        url = SignedUrl(linked(found.download_uri, f"version {version_id}"))
+        return self._http.stream("GET", url)
 
     def _take_back(
         self,
