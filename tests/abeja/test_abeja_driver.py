@@ -316,6 +316,30 @@ def test_service_that_moorage_did_not_make(cloud: moorage.Cloud, shop: str) -> N
     cloud.deployments.delete(made.service_id).result(timeout=30)
 
 
+def test_call_finds_the_service_that_took_over(
+    emulator: AbejaEmulator, cloud: moorage.Cloud, shop: str
+) -> None:
+    """A connection that knows the service before calls the one that replaced it meanwhile."""
+    with connect(emulator) as other:
+        cloud.deployments.deploy(shop, f"{shop}:1").result(timeout=30)
+        other.deployments.call(shop, "GET", "/")
+        second = cloud.deployments.deploy(shop, f"{shop}:2").result(timeout=30)
+        emulator.forget()
+        other.deployments.call(shop, "GET", "/")
+        called = [r for r in emulator.requests if r.target.startswith("/deployments/")]
+
+    assert called[-1].target.endswith(f"/services/{second.revision}")
+
+
+def test_call_of_what_is_stopped(cloud: moorage.Cloud, shop: str) -> None:
+    """A deployment that is stopped is not called, whatever was known of it before."""
+    cloud.deployments.deploy(shop, f"{shop}:1").result(timeout=30)
+    cloud.deployments.call(shop, "GET", "/")
+    cloud.deployments.stop(shop).result(timeout=30)
+    with pytest.raises(errors.ConflictError, match="does not serve"):
+        cloud.deployments.call(shop, "GET", "/")
+
+
 def test_secret_values_are_masked_in_what_is_told(cloud: moorage.Cloud, shop: str) -> None:
     """Values of secrets that a service has are in no result, and not taken for its variables."""
     cloud.secrets.put("masked", {"PASSWORD": "never-to-be-seen", "LEVEL": "from-the-secret"})
@@ -383,6 +407,16 @@ def test_deleted_model_is_archived(cloud: moorage.Cloud, tmp_path: Path) -> None
     assert second.id != first.id
     assert pulled.read_bytes() == b"others"
     assert [a.id for a in cloud.artifacts.list("net")] == [second.id]
+
+
+@pytest.mark.parametrize("kind", ["app", "model", "data"])
+def test_artifact_of_another_provider(cloud: moorage.Cloud, tmp_path: Path, kind: str) -> None:
+    """An artifact of another place is not found here, whatever its id looks like."""
+    other = moorage.Artifact(id="01jzzzz", name="x", version="1", kind=moorage.ArtifactKind(kind))
+    with pytest.raises(errors.NotFoundError):
+        cloud.artifacts.pull(other, tmp_path / "back")
+    with pytest.raises(errors.NotFoundError):
+        cloud.artifacts.delete(other)
 
 
 def test_all_kinds_in_one_listing(cloud: moorage.Cloud, shop: str, tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ class Apps:
         version = code.version
         return _mark.artifact(
             code.mark,
-            id_=f"app/{code.deployment.deployment_id}/{version.version_id}",
+            id_=_mark.id_of(ArtifactKind.APP, code.deployment.deployment_id, version.version_id),
             name=code.deployment.name,
             version=version.version or version.version_id,
             kind=ArtifactKind.APP,
@@ -270,8 +270,7 @@ def _age(code: Code) -> tuple[str, str]:
 
 
 def _ids(artifact_id: str) -> tuple[str, str]:
-    _, deployment_id, version_id = artifact_id.split("/")
-    return deployment_id, version_id
+    return _mark.places(artifact_id, ArtifactKind.APP)
 
 
 def _taken(name: str, version: str) -> AlreadyExistsError:

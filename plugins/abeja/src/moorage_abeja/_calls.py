@@ -57,14 +57,18 @@ class Calls:
         try:
             found = self._client.services.get_service(target.deployment_id, target.service_id)
         except NotFoundError:
-            # Nothing has heard the request, so that it goes to the service that is there now.
-            self.forget(name)
-            self._index.forget(name)
-            return _reply(self._send(self._look(name), request))
-        if service_state(found.status) != "ready":
-            self.forget(name)
-            raise _idle(name, found.status)
-        return _reply(reply)
+            status = ""
+        else:
+            status = found.status
+            if service_state(status) == "ready":
+                return _reply(reply)
+        # No app has heard the request, so that it goes to the service that is there now.
+        self.forget(name)
+        self._index.forget(name)
+        now = self._look(name)
+        if now == target:
+            raise _idle(name, status)
+        return _reply(self._send(now, request))
 
     def forget(self, name: str) -> None:
         """Look again for the service of a deployment."""

@@ -132,11 +132,11 @@ class Data:
 
     def delete(self, artifact: Artifact) -> None:
         """Delete a file."""
-        _, channel_id, file_id = artifact.id.split("/")
+        channel_id, file_id = _mark.places(artifact.id, ArtifactKind.DATA)
         self._client.datalake.delete_channel_file(channel_id, file_id)
 
     def _by_id(self, artifact_id: str) -> Found:
-        _, channel_id, file_id = artifact_id.split("/")
+        channel_id, file_id = _mark.places(artifact_id, ArtifactKind.DATA)
         file = self._client.datalake.get_channel_file_download(channel_id, file_id)
         return _found(channel_id, file) or Found(channel_id, file, _mark.Mark(file=file_id))
 
@@ -163,7 +163,7 @@ class Data:
             raise NotFoundError("the datalake has a file without an id")
         return _mark.artifact(
             found.mark,
-            id_=f"data/{found.channel_id}/{found.file.file_id}",
+            id_=_mark.id_of(ArtifactKind.DATA, found.channel_id, found.file.file_id),
             name=found.mark.name,
             version=found.mark.version,
             kind=ArtifactKind.DATA,

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from moorage.errors import NotFoundError
 from moorage.plugin import Artifact, ArtifactKind, ArtifactState
 
 from ._moments import moment
@@ -63,6 +64,26 @@ def read(text: Any) -> Mark | None:
         return msgspec.json.decode(text, type=Mark)
     except msgspec.DecodeError:
         return None
+
+
+def places(artifact_id: str, kind: ArtifactKind) -> tuple[str, str]:
+    """Return where an artifact is: the two ids in its own.
+
+    Raises:
+        NotFoundError: It is not the id of an artifact of this kind.
+    """
+    parts = artifact_id.split("/")
+    if len(parts) != 3 or parts[0] != kind or not all(parts):
+        raise NotFoundError(
+            f"there is no {kind} with the id {artifact_id!a} on ABEJA Platform",
+            hint="look it up by its name: `moorage artifacts list` shows what there is",
+        )
+    return parts[1], parts[2]
+
+
+def id_of(kind: ArtifactKind, *ids: str) -> str:
+    """Return an artifact's id, made of the two that say where it is."""
+    return "/".join([kind, *ids])
 
 
 def artifact(

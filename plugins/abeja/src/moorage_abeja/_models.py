@@ -149,7 +149,7 @@ class Models:
     def _artifact(self, found: Model) -> Artifact:
         return _mark.artifact(
             found.mark,
-            id_=f"model/{found.definition}/{found.model.id}",
+            id_=_mark.id_of(ArtifactKind.MODEL, found.definition, found.model.id or ""),
             name=found.definition,
             version=_version(found),
             kind=ArtifactKind.MODEL,
@@ -174,5 +174,4 @@ def _age(found: Model) -> tuple[str, str]:
 
 
 def _ids(artifact_id: str) -> tuple[str, str]:
-    _, definition, model_id = artifact_id.split("/")
-    return definition, model_id
+    return _mark.places(artifact_id, ArtifactKind.MODEL)
