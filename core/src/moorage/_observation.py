@@ -1,5 +1,6 @@
 """Telling whoever listens what moorage does: structlog events and plugin hooks."""
 
+import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,8 @@ from .errors import MoorageError, PluginError
 if TYPE_CHECKING:
     import pluggy
 
+_DEBUG = 10  # as `logging` has it, which is not imported for this
+
 
 def emit(event: str, **keys: Any) -> None:
     """Log one event at debug level, if the program has configured structlog.
@@ -15,9 +18,27 @@ def emit(event: str, **keys: Any) -> None:
     A program that never imports structlog pays one dictionary look-up. One that imports it and
     configures nothing would get our events printed among its output, so that it gets none.
     """
+    if listening():
+        sys.modules["structlog"].get_logger("moorage").debug(event, **keys)
+
+
+def listening() -> bool:
+    """Return whether anybody wants events; worth a look where making one takes its time."""
     structlog = sys.modules.get("structlog")
-    if structlog is not None and structlog.is_configured():
-        structlog.get_logger("moorage").debug(event, **keys)
+    return (
+        structlog is not None
+        and structlog.is_configured()
+        and _takes_debug(structlog.get_config()["wrapper_class"])
+    )
+
+
+@functools.lru_cache(maxsize=8)  # asking takes as long as making a logger
+def _takes_debug(wrapper: Any) -> bool:
+    """Return whether loggers of this class do anything with an event at debug level."""
+    try:
+        return bool(wrapper(None, [], {}).is_enabled_for(_DEBUG))
+    except Exception:  # noqa: BLE001  # a class of the program's own may be made in another way
+        return True
 
 
 def call_finished(**keys: Any) -> None:

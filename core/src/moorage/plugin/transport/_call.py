@@ -168,8 +168,11 @@ class Attempt:
             request.cancellation.unwatch(self.exchange.abort)
         if "structlog" not in sys.modules:
             return  # nobody listens
+        from ..._observation import listening
         from ._observation import request_finished
 
+        if not listening():
+            return
         request_finished(
             wire.redactor,
             method=request.method,

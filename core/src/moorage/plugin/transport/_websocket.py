@@ -6,7 +6,6 @@ connection. What is received is read by `FrameReader`.
 
 import contextlib
 import functools
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -17,7 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from ..._clock import Clock, SystemClock
 from ..._closing import Closing
-from ..._observation import emit
+from ..._observation import emit, listening
 from ..._redaction import Redactor
 from ...errors import (
     ConfigError,
@@ -550,7 +549,7 @@ class WebSocket(Closing):
         self._tell(error)
 
     def _tell(self, error: MoorageError | None) -> None:
-        if "structlog" not in sys.modules:
+        if not listening():
             return
         emit(
             "websocket closed",
