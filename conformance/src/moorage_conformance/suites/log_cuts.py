@@ -37,7 +37,7 @@ _MOST_BYTES_EACH = 40
 _MOST_GROWTH_BYTES = 24 << 20
 
 _FOLLOW = """\
-import email.utils, json, random, sys, tracemalloc
+import email.utils, gc, json, random, sys, tracemalloc
 from datetime import datetime
 # What is loaded where something fails for the first time would look like growth.
 import moorage.plugin.transport._failure, moorage.plugin.transport._lost
@@ -53,8 +53,9 @@ with connect(said["provider"], said["profile"], said["settings"], clock=BriskClo
         if not count and record.message.startswith(said["tag"] + "-hello "):
             print("ready", flush=True)
         count += record.message.startswith(many)
-        if count in (said["count"] // 2, said["count"]):
-            at.setdefault(count, tracemalloc.get_traced_memory()[0])
+        if count in (said["count"] // 2, said["count"]) and count not in at:
+            gc.collect()  # what failures leave is not held
+            at[count] = tracemalloc.get_traced_memory()[0]
         if count == said["count"] and said.get("since") is None:
             break
     print(json.dumps([count, list(at.values())]))
