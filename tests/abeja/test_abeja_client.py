@@ -570,6 +570,33 @@ def test_model_formats_that_are_zip_stay_whole(client: Client, peer: Peer, tmp_p
     assert inside == [["weights.pt"], ["data"]]
 
 
+@pytest.mark.parametrize("seekable", [True, False])
+def test_model_of_any_source(client: Client, peer: Peer, tmp_path: Path, seekable: bool) -> None:
+    """A model may be bytes, a path, a directory, or a stream that can be read once."""
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "weights").write_bytes(b"weights")
+
+    class Stream(io.BytesIO):
+        def seekable(self) -> bool:
+            return seekable
+
+    for data in (b"weights", tmp_path / "net" / "weights", tmp_path / "net", Stream(b"weights")):
+        client.models.create_training_model("definition", data)
+    inside = []
+    for request in peer.arrived:
+        with zipfile.ZipFile(io.BytesIO(request.parts[0].content)) as archive:
+            inside.append((archive.namelist(), archive.read(archive.namelist()[0])))
+
+    assert inside == [
+        (["model_data"], b"weights"),
+        (["weights"], b"weights"),
+        (["weights"], b"weights"),
+        (["model_data"], b"weights"),
+    ]
+    with pytest.raises(errors.NotFoundError):
+        client.models.create_training_model("definition", tmp_path / "missing")
+
+
 def test_transfers_take_little_memory(client: Client, peer: Peer, tmp_path: Path) -> None:
     """A large download is streamed."""
     size = 48 * MIB

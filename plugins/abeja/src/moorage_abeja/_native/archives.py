@@ -1,5 +1,7 @@
 """Archives for the platform: of directories, of single files, and of what is an archive already."""
 
+import io
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -85,37 +87,45 @@ def zipped_model(data: bytes | Path | str | BinaryIO) -> Iterator[Content]:
     extension it is one of those that would be unpacked by surprise.
     """
     if isinstance(data, str | Path):
-        path = Path(data)
-        if path.is_dir():
-            with tempfile.TemporaryFile() as file:
-                write_zip(file, archive_entries(open_source(path)))
-                file.seek(0)
-                yield HandleContent(file)
+        source = open_source(data)  # which says what is wrong with a path
+        if source.is_file:
+            with Path(data).open("rb") as opened, zipped_model(opened) as content:
+                yield content
             return
-        with path.open("rb") as stream, zipped_model(stream) as content:
-            yield content
+        with tempfile.TemporaryFile() as file:
+            write_zip(file, archive_entries(source))
+            file.seek(0)
+            yield HandleContent(file)
         return
     if isinstance(data, bytes):
-        import io
-
         data = io.BytesIO(data)
     known = getattr(data, "name", "")
     name = Path(known).name if isinstance(known, str) else ""  # an unnamed file has a number
-    plain = not name or name.lower().endswith(".zip")
-    start = data.tell() if data.seekable() else None
-    if start is not None and plain and zipfile.is_zipfile(data):
+    with _sized(data) as (stream, size):
+        start = stream.tell()
+        if (not name or name.lower().endswith(".zip")) and zipfile.is_zipfile(stream):
+            stream.seek(start)
+            yield HandleContent(stream)
+            return
+        stream.seek(start)
+        with tempfile.TemporaryFile() as file:
+            chunks = iter(lambda: stream.read(_CHUNK_BYTES), b"")
+            write_zip(file, [ArchiveEntry(name or "model_data", size, chunks)])
+            file.seek(0)
+            yield HandleContent(file)
+
+
+@contextmanager
+def _sized(data: BinaryIO) -> Iterator[tuple[BinaryIO, int]]:
+    """Give a stream that can be read again, and how much is left of it."""
+    if data.seekable():
+        start = data.tell()
+        size = data.seek(0, io.SEEK_END) - start
         data.seek(start)
-        yield HandleContent(data)
+        yield data, size
         return
-    if start is not None:
-        data.seek(start)
-    with tempfile.TemporaryFile() as spool, tempfile.TemporaryFile() as file:
-        size = 0
-        while chunk := data.read(_CHUNK_BYTES):
-            spool.write(chunk)
-            size += len(chunk)
+    with tempfile.TemporaryFile() as spool:
+        shutil.copyfileobj(data, spool, _CHUNK_BYTES)
+        size = spool.tell()
         spool.seek(0)
-        chunks = iter(lambda: spool.read(_CHUNK_BYTES), b"")
-        write_zip(file, [ArchiveEntry(name or "model_data", size, chunks)])
-        file.seek(0)
-        yield HandleContent(file)
+        yield spool, size
