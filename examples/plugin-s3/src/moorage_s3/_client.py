@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -47,8 +48,16 @@ _NOTHING_ELSE = {
 }
 
 
-def new_session() -> boto3.session.Session:
-    """Return a session of boto3 that knows only what it is told."""
+# A session may be used by one thread at a time; its clients by any number.
+_MAKING = threading.Lock()
+
+
+@cache
+def session() -> boto3.session.Session:
+    """Return a session of boto3 that knows only what it is told.
+
+    It holds nothing of anybody, and reads megabytes that describe services once.
+    """
     return boto3.session.Session(
         botocore_session=botocore.session.Session(session_vars=_NOTHING_ELSE)
     )
@@ -113,8 +122,8 @@ class Client:
             certificate = str(known.client_certificate)
             if known.client_key:
                 certificate = (certificate, str(known.client_key))
-        with translated(f"connect to {self.where}"):
-            opened: S3Client = new_session().client(
+        with translated(f"connect to {self.where}"), _MAKING:
+            opened: S3Client = session().client(
                 "s3",
                 endpoint_url=known.endpoint,
                 region_name=known.region,

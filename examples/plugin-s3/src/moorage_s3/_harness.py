@@ -17,7 +17,7 @@ from botocore.config import Config
 from moorage.plugin import ArtifactKind, ArtifactPush, SecretValue, SystemClock, open_source
 
 from ._artifacts import Artifacts
-from ._client import CONFIG, Client, new_session
+from ._client import CONFIG, Client, session
 
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 _BUCKET = "conformance"
@@ -118,7 +118,7 @@ def serving() -> Iterator[str]:
 
 def _new_user(url: str) -> dict[str, Any]:
     """Make a user who may use S3, and return the key that signs in."""
-    iam = new_session().client(
+    iam = session().client(
         "iam",
         endpoint_url=url,
         region_name="us-east-1",
