@@ -189,7 +189,7 @@ CASES = {
         StallWebSocket(direction="request", after_messages=1), quiet=True, silent=True
     ),
     "pongs swallowed": Case(SwallowPongs(), quiet=True, silent=True),
-    "pongs swallowed, lines come": harmless(SwallowPongs(), silent=True, slow_s=0.06),
+    "pongs swallowed, lines come": harmless(SwallowPongs(), silent=True, slow_s=0.1),
     # Nothing is wrong, it only looks odd.
     "late": harmless(Delay(seconds=0.02)),
     "answer late": harmless(Delay(seconds=0.02, before="reply")),
@@ -222,7 +222,10 @@ class Driver:
         handshake_s = 20.0
         if case.silent:
             self._options = msgspec.structs.replace(
-                self._options, ping_interval=0.1, ping_timeout=0.4, heartbeat_interval=0.1
+                self._options,
+                ping_interval=0.1,
+                ping_timeout=0.4 if case.error is not None else 1.0,
+                heartbeat_interval=0.1,
             )
             handshake_s = 0.4
         self.redactor = Redactor()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from moorage.errors import ConfigError, InvalidRequestError
+from moorage.errors import ConfigError, InvalidRequestError, UnavailableError
 from moorage.plugin import SecretValue
-from moorage.plugin.transport import HeaderAuth, HttpClient, HttpOptions, SignedUrl
+from moorage.plugin.transport import HeaderAuth, HttpClient, HttpOptions, RetryPolicy, SignedUrl
 from moorage.plugin.transport._address import Address, Origin, is_loopback
 
 
@@ -126,4 +126,9 @@ def test_signed_url_without_tls() -> None:
     client = HttpClient("https://example.com")
 
     with pytest.raises(InvalidRequestError, match="without TLS"):
-        client.call("PUT", SignedUrl("http://store.example/x?sig=1"), data=b"x")
+        client.call("PUT", SignedUrl("http://store.invalid/x?sig=1"), data=b"x")
+
+    options = HttpOptions(allow_plain_http=True, retry=RetryPolicy(attempts=1))
+    trusting = HttpClient("https://example.com", options=options)
+    with pytest.raises(UnavailableError, match=r"store\.invalid"):
+        trusting.call("PUT", SignedUrl("http://store.invalid/x?sig=1"), data=b"x")
