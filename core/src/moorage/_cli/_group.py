@@ -76,6 +76,7 @@ class Group(click.Group):
     """A group that takes the common options, and may import its commands when they are needed."""
 
     command_class = Command
+    group_class = type  # a group in a group takes the common options too
 
     def __init__(
         self,

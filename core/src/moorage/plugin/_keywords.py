@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from .._capability import near
 from .._redaction import SecretValue
 from ..errors import InvalidRequestError
 from ._provider import Settings
@@ -34,6 +33,8 @@ def settings_from(kind: type[S], keywords: Mapping[str, Any], *, provider: str) 
     names = kind.__struct_fields__
     for name in keywords:
         if name not in names:
+            from .._capability import near
+
             raise InvalidRequestError(
                 f"{provider} has no setting {name!r}{near(name, names)}", hint=hint
             )

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .._capability import Support
-from .._clock import Clock
-from .._redaction import Redactor
-from ._driver import Driver
+# A provider's settings alone need none of these.
+if TYPE_CHECKING:
+    from .._capability import Support
+    from .._clock import Clock
+    from .._redaction import Redactor
+    from ._driver import Driver
 
 API_VERSION = 1
 """Version of the driver interface. A change that breaks a driver adds one."""
@@ -57,10 +59,10 @@ class OpenContext(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: str
     """What to send as `User-Agent`."""
 
-    clock: Clock
+    clock: "Clock"
     """The time; a driver never sleeps, and asks this what time it is."""
 
-    redactor: Redactor
+    redactor: "Redactor"
     """Add what must not be seen and is not in the settings, a session token for example."""
 
 
@@ -73,13 +75,13 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     """One line for `moorage providers`."""
 
-    open: Callable[[Any, OpenContext], Driver]
+    open: "Callable[[Any, OpenContext], Driver]"
     """Opens a driver from the settings; imports what is heavy. It makes no request."""
 
     settings: type[Settings] = Settings
     """The keys of a profile."""
 
-    capabilities: Mapping[str, Support] = {}
+    capabilities: "Mapping[str, Support]" = {}
     """What it can do; what is left out is unsupported."""
 
     api_versions: tuple[int, int] = (API_VERSION, API_VERSION)
