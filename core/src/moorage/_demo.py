@@ -368,7 +368,11 @@ class Demo:
             and cloud.supports("artifacts.delete")
         ):
             left += [f"artifact {a.ref}" for a in cloud.artifacts.list(self.name)]
-        if self._has_deployment and cloud.supports("deployments.list"):
+        stays = ""
+        if self._has_deployment and not cloud.supports("deployments.delete"):
+            reason = cloud.capabilities["deployments.delete"].reason
+            stays = f"deployment {self.name} stays: {reason}"
+        elif self._has_deployment and cloud.supports("deployments.list"):
             left += [
                 f"deployment {d.name}"
                 for d in cloud.deployments.list()
@@ -382,6 +386,8 @@ class Demo:
             ]
         if problems or left:
             raise DemoError("; ".join([*problems, *(f"{thing} is left" for thing in left)]))
+        if stays:
+            raise UnsupportedError(stays)
         return "nothing is left"
 
     # What the steps share -------------------------------------------------------------------------
