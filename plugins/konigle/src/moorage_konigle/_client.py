@@ -1,17 +1,20 @@
 """Konigle's API, complete and in its own words."""
 
-from typing import Any, Self
+import functools
+from typing import TYPE_CHECKING, Any, Self
 
 from moorage.plugin import Clock, Closing, Redactor, SecretValue, settings_from
 from moorage.plugin.transport import HeaderAuth, HttpClient
 
-from ._computers import Computers
 from ._errors import refine
-from ._jobs import Jobs
 from ._settings import KonigleSettings
-from ._spaces import Spaces
-from ._uploads import Uploads
-from ._webapps import WebApps
+
+if TYPE_CHECKING:
+    from ._computers import Computers
+    from ._jobs import Jobs
+    from ._spaces import Spaces
+    from ._uploads import Uploads
+    from ._webapps import WebApps
 
 _USER_AGENT = "moorage-konigle"
 
@@ -24,11 +27,6 @@ class Client(Closing):
 
     Attributes:
         settings: What it was made with, defaults filled in.
-        computers: Virtual machines.
-        webapps: What runs on them.
-        spaces: The stages of web apps; `deploy` and `promote`.
-        jobs: What the service does for a while.
-        uploads: Private files.
     """
 
     def __init__(
@@ -69,6 +67,43 @@ class Client(Closing):
         client._open(settings, user_agent, clock, redactor)  # noqa: SLF001  # its own
         return client
 
+    # Each is imported when it is first used: a program that makes one call starts earlier.
+
+    @functools.cached_property
+    def computers(self) -> "Computers":
+        """Virtual machines."""
+        from ._computers import Computers
+
+        return Computers(self.http)
+
+    @functools.cached_property
+    def webapps(self) -> "WebApps":
+        """What runs on virtual machines."""
+        from ._webapps import WebApps
+
+        return WebApps(self.http)
+
+    @functools.cached_property
+    def spaces(self) -> "Spaces":
+        """The stages of web apps, to which archives are deployed."""
+        from ._spaces import Spaces
+
+        return Spaces(self.http)
+
+    @functools.cached_property
+    def jobs(self) -> "Jobs":
+        """What the service does for a while."""
+        from ._jobs import Jobs
+
+        return Jobs(self.http)
+
+    @functools.cached_property
+    def uploads(self) -> "Uploads":
+        """Private files."""
+        from ._uploads import Uploads
+
+        return Uploads(self.http, self.settings.endpoint)
+
     @property
     def cloud(self) -> Self:
         """The client itself, for code that says `client.cloud.computers`."""
@@ -99,8 +134,3 @@ class Client(Closing):
             clock=clock,
             redactor=redactor,
         )
-        self.computers = Computers(self.http)
-        self.webapps = WebApps(self.http)
-        self.spaces = Spaces(self.http)
-        self.jobs = Jobs(self.http)
-        self.uploads = Uploads(self.http, settings.endpoint)

@@ -1,9 +1,13 @@
 """What Konigle's refusals mean: the one table of the provider."""
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from moorage.errors import AlreadyExistsError, ConflictError, NotFoundError, UnsupportedError
-from moorage.plugin.transport import Failure
+
+if TYPE_CHECKING:
+    from moorage.plugin.transport import Failure  # loaded where something has failed
 
 _COMPUTERS = "/cloud/api/v1/computers"
 _WEBAPPS = "/cloud/api/v1/webapps"
@@ -17,7 +21,7 @@ _HINTS = {
 }
 
 
-def refine(failure: Failure) -> Failure:
+def refine(failure: "Failure") -> "Failure":
     """Return a refusal with what is known about Konigle's."""
     changes: dict[str, object] = {}
     status, template = failure.status, failure.template
@@ -41,7 +45,7 @@ def refine(failure: Failure) -> Failure:
     return msgspec.structs.replace(failure, **changes)
 
 
-def _is_taken(failure: Failure) -> bool:
+def _is_taken(failure: "Failure") -> bool:
     said = failure.fields.get("name", "") or failure.text
     return any(words in said.lower() for words in _WORDS_OF_TAKEN)
 
