@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from memory_provider import FakeClock
 from scripted_peer import Answer, Arrived, Peer, scripted_peer
 
+import moorage
 import moorage_konigle
 from moorage import errors
 from moorage.errors import Retry
@@ -661,8 +662,8 @@ def test_directory_cannot_redirect_the_key(peer: Peer) -> None:
     )
     peer.answer(page_of())
 
-    with Client(KEY, peer.url) as client:
-        client.computers.list()
+    with moorage.connect(provider="konigle", api_key=KEY, endpoint=peer.url) as cloud:
+        cloud.native.computers.list()
 
     assert peer.arrived[0].headers["authorization"] == f"Token {KEY}"
 

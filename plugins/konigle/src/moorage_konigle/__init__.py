@@ -2,15 +2,17 @@
 
 from typing import TYPE_CHECKING, Any
 
-from moorage.plugin import OpenContext, ProviderInfo, hookimpl
-
-from ._capabilities import CAPABILITIES
-from ._settings import KonigleSettings
+from moorage.plugin import hookimpl
 
 if TYPE_CHECKING:
+    import click
+
+    from moorage.plugin import OpenContext, ProviderInfo
+
     from ._client import Client
     from ._driver import KonigleDriver
     from ._pack import Packed, pack
+    from ._settings import KonigleSettings
     from ._wire import (
         NULL,
         Computer,
@@ -44,12 +46,23 @@ __all__ = [
     "pack",
 ]
 
-_HOMES = {"Client": "_client", "Packed": "_pack", "pack": "_pack"}
+_HOMES = {
+    "Client": "_client",
+    "KonigleSettings": "_settings",
+    "Packed": "_pack",
+    "pack": "_pack",
+}
 
 
 @hookimpl
-def moorage_provider() -> ProviderInfo:
+def moorage_provider() -> "ProviderInfo":
     """Describe `konigle`; its driver is imported when it is first opened."""
+    # A program that uses the client alone needs none of this.
+    from moorage.plugin import ProviderInfo
+
+    from ._capabilities import CAPABILITIES
+    from ._settings import KonigleSettings
+
     return ProviderInfo(
         name="konigle",
         summary="Konigle Cloud",
@@ -69,7 +82,15 @@ def moorage_conformance_harness(provider: str) -> Any:
     return KonigleHarness()
 
 
-def _open(settings: KonigleSettings, context: OpenContext) -> "KonigleDriver":
+@hookimpl
+def moorage_cli(group: "click.Group") -> None:
+    """Add the commands of `moorage konigle`."""
+    from ._commands import add_to
+
+    add_to(group)
+
+
+def _open(settings: "KonigleSettings", context: "OpenContext") -> "KonigleDriver":
     from ._driver import KonigleDriver
 
     return KonigleDriver(settings, context)
