@@ -14,6 +14,7 @@ from moorage import errors
 from moorage.errors import Retry
 from moorage.plugin import LogQuery, LogTarget, open_source
 from moorage_abeja import _mark, _record
+from moorage_abeja._at_once import of_each
 from moorage_abeja._client import Client
 from moorage_abeja._pack import packed
 from moorage_conformance.emulators.abeja import AbejaEmulator
@@ -86,6 +87,24 @@ def endpoints(cloud: moorage.Cloud, service: Any) -> dict[str | None, str | None
     client: Client = cloud.native
     found = client.endpoints.get_endpoints(service.deployment_id).entries
     return {endpoint.custom_alias: endpoint.service_id for endpoint in found}
+
+
+# Asking many --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, 3, 50])
+def test_many_are_asked_in_order(count: int) -> None:
+    """What many things give comes in their order, and the first failure is raised."""
+    assert of_each(lambda n: n * n, range(count)) == [n * n for n in range(count)]
+
+    def fail(number: int) -> int:
+        if number % 2:
+            raise errors.NotFoundError(str(number))
+        return number
+
+    if count:
+        with pytest.raises(errors.NotFoundError, match=r"^1$"):
+            of_each(fail, range(count))
 
 
 # Replacing ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from moorage.errors import NotFoundError
 
 from . import _record
+from ._at_once import of_each
 from ._client import Client
 from ._wire import Service
 
@@ -103,10 +104,9 @@ class Index:
 
     def all(self) -> list[Place]:
         """Return every service there is."""
-        found: list[Place] = []
-        for home in self._client.deployments.get_deployments().entries:
-            found += self.of(home.deployment_id)
-        return found
+        homes = self._client.deployments.get_deployments().entries
+        found = of_each(self.of, [home.deployment_id for home in homes])
+        return [place for places in found for place in places]
 
     def groups(self) -> list[Group]:
         """Return all deployments by name."""

@@ -19,6 +19,7 @@ from moorage.plugin import ArtifactRef, Job, JobSpec, JobState, Page
 
 from . import _record
 from ._apps import Apps, Code, entry_points
+from ._at_once import of_each
 from ._channels import Channels
 from ._client import Client
 from ._index import Index
@@ -132,7 +133,8 @@ class Jobs:
         merged here, and the token says how far each was read.
         """
         positions = self._positions(page_token)
-        heads = {home: self._head(home, position) for home, position in positions.items()}
+        found = of_each(lambda home: self._head(home, positions[home]), positions)
+        heads = dict(zip(positions, found, strict=True))
         items: list[Job] = []
         while len(items) < _PAGE:
             ready = {home: head for home, head in heads.items() if head.jobs}
