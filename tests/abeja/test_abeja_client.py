@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import socket
 import tarfile
 import threading
 import tracemalloc
@@ -619,6 +620,49 @@ def test_transfers_take_little_memory(client: Client, peer: Peer, tmp_path: Path
 
     assert (tmp_path / "copy").stat().st_size == size
     assert peak < size / 2
+
+
+def test_forms_take_little_memory(tmp_path: Path) -> None:
+    """A form with a large file is streamed, too."""
+    size = 48 * MIB
+    large = tmp_path / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(size)
+    swallowed = 0
+
+    def swallow() -> None:
+        nonlocal swallowed
+        connection, _ = listener.accept()
+        with connection:
+            data = b""
+            while b"\r\n\r\n" not in data:
+                data += connection.recv(65536)
+            head, _, rest = data.partition(b"\r\n\r\n")
+            length = next(
+                int(line.split()[1]) for line in head.lower().splitlines() if b"length" in line
+            )
+            swallowed = len(rest)
+            while swallowed < length:
+                swallowed += len(connection.recv(1 << 16))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=swallow)
+        server.start()
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        tracemalloc.start()
+        try:
+            with Client(
+                endpoint=endpoint, organization_id="1", auth_token="token-0123456789"
+            ) as client:
+                client.models.create_training_model("definition", large)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            server.join(30)
+
+    assert swallowed > size
+    assert peak < size / 4
 
 
 def test_damaged_download_is_noticed(client: Client, peer: Peer, tmp_path: Path) -> None:
