@@ -19,10 +19,15 @@ def raw_of(wire: Wire, *, secret_keys: Iterable[str] = ()) -> dict[str, Any]:
         wire: The answer.
         secret_keys: Variables that have the values of secrets.
     """
-    raw: dict[str, Any] = msgspec.to_builtins(wire)
+    whole: dict[str, Any] = msgspec.to_builtins(wire)
+    # Of two names for one thing the first is told, and nothing of what was not said.
+    twins = {name for names in wire.same for name in names[1:]}
+    raw = {
+        name: value
+        for name, value in whole.items()
+        if value is not None and name not in twins and name not in _LINKS
+    }
     hidden = set(secret_keys)
-    for name in _LINKS:
-        raw.pop(name, None)
     for name in _ENVIRONMENTS:
         if isinstance(raw.get(name), dict):
             raw[name] = {key: MASK if key in hidden else value for key, value in raw[name].items()}
