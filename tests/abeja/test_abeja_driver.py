@@ -492,6 +492,15 @@ def test_any_portable_name_is_a_secret(cloud: moorage.Cloud, name: str) -> None:
     cloud.secrets.delete(name)
 
 
+def test_replaced_values_are_gone(cloud: moorage.Cloud) -> None:
+    """A put deletes the versions before its own from the platform."""
+    for value in ("first-value", "second-value", "third-value"):
+        made = cloud.secrets.put("rotated", {"KEY": value})
+    versions = list(cloud.native.secrets.iter_secret_versions(made.id, return_secret_value=True))
+
+    assert [version.reveal().reveal() for version in versions] == ['{"KEY":"third-value"}']
+
+
 def test_secret_of_somebody_else(cloud: moorage.Cloud) -> None:
     """A secret that moorage did not store has one value, named like a variable."""
     cloud.native.secrets.create_secret("db_url", "postgres://host")

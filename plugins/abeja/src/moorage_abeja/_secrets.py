@@ -4,6 +4,7 @@ The values are one JSON text, so that they change together, and so that of two p
 Their names are part of the description, so that they can be told without asking for values.
 """
 
+import contextlib
 import re
 import threading
 from collections.abc import Iterable, Mapping
@@ -68,7 +69,8 @@ class Secrets:
             else:
                 self._remember(name, made.id)
                 return _secret(name, made, keys=content)
-        self._client.secrets.create_secret_version(found.id, text)
+        made_version = self._client.secrets.create_secret_version(found.id, text)
+        self._forget_before(found.id, made_version.version)
         own = _description(found) if description is None else description
         said = _described(own, content)
         if said != found.description:
@@ -143,6 +145,16 @@ class Secrets:
         for text in content.values():
             self._redactor.add(text)
         return content
+
+    def _forget_before(self, secret_id: str, number: int | None) -> None:
+        """Delete the versions before one: what was replaced must not be there for ever.
+
+        Of puts that race, each deletes what is older than its own, so that the newest stays.
+        """
+        for version in list(self._client.secrets.iter_secret_versions(secret_id)):
+            if number is not None and version.version is not None and version.version < number:
+                with contextlib.suppress(NotFoundError):  # another put was faster
+                    self._client.secrets.delete_secret_version(secret_id, version.id)
 
     def _required(self, name: str) -> wire.Secret:
         found = self._look(name)
