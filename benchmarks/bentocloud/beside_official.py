@@ -7,6 +7,7 @@ that `make official` makes; where there is none, nothing is measured. Both clien
 stand-in, in turn; the ratio is the median of the rounds' ratios.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -137,8 +138,11 @@ def seconds(python: str, program: str, given: list[str], env: dict[str, str]) ->
     whole = time.perf_counter() - begun
     if done.returncode:
         sys.exit(f"{program}\n{done.stderr}")
-    said = json.loads(done.stdout.splitlines()[-1])
-    return whole if said is None else float(said)
+    for line in reversed(done.stdout.splitlines()):  # the official client draws, too
+        with contextlib.suppress(ValueError):
+            said = json.loads(line)
+            return whole if said is None else float(said)
+    sys.exit(f"{program}\nsaid nothing: {done.stdout}")
 
 
 if __name__ == "__main__":

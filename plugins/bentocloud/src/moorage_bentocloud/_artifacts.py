@@ -73,12 +73,18 @@ class Artifacts:
         """
         store = self._store(push.kind)
         with packed(push) as pack:
-            stored = store.find(pack.name, pack.version)
-            if stored is not None and stored.upload_status == DONE:
-                return self._same(push.name, stored, pack)
             self._check_models(pack)
-            made = self._transfers.push(store, pack, _labels_for(pack), push.progress)
-            return self._same(push.name, made, pack)
+            stored, is_new = self._transfers.push(store, pack, _labels_for(pack), push.progress)
+            if not is_new:
+                return self._same(push.name, stored, pack)
+            # Not every answer repeats all that was said.
+            return msgspec.structs.replace(
+                to_artifact(pack.name, stored),
+                labels=pack.labels,
+                digest=pack.digest,
+                size_bytes=pack.size_bytes,
+                state=ArtifactState.READY,
+            )
 
     def pull(self, artifact: Artifact, into: Path, /, *, progress: Progress | None) -> None:
         """Write a portable app's own files, a model's, or a bento as it is.

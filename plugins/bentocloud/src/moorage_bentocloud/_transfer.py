@@ -68,10 +68,12 @@ class Transfers:
 
     def push(
         self, store: Store, pack: Pack, labels: tuple[Label, ...], progress: Progress | None
-    ) -> AnyStored:
-        """Store a pack under its name and version, and return what is there then.
+    ) -> tuple[AnyStored, bool]:
+        """Store a pack under its name and version.
 
-        Where somebody else was faster, that may be other content.
+        Returns:
+            What is there then, and whether it was stored now. What was there before, or was
+            stored by somebody who was faster, may be other content.
 
         Raises:
             ConflictError: Somebody else is uploading other content under this version.
@@ -80,8 +82,7 @@ class Transfers:
         ensure_repository(store, pack.name)
         stored = self._created(store, pack, labels)
         if stored.upload_status == DONE:
-            return stored
-        store.start(pack.name, pack.version)
+            return stored, False
         report = _Forward(progress, pack.path.stat().st_size)
         try:
             through_api = self._send(store, pack, stored, report)
@@ -91,17 +92,17 @@ class Transfers:
         report.finish()
         if through_api:
             # The service says itself that it has everything.
-            found = store.find(pack.name, pack.version)
+            found = store.find(pack.name, pack.version) or stored
         else:
             found = store.finish(pack.name, pack.version, DONE, "")
-        if found is None or found.upload_status not in {DONE, ""}:
+        if found.upload_status == "failed":
             raise UnavailableError(
-                f"the service has not taken {pack.name}:{pack.version}: its upload is"
-                f" {found.upload_status if found else 'gone'}",
+                f"the service has not taken {pack.name}:{pack.version}:"
+                f" {found.upload_finished_reason or 'it gives no reason'}",
                 hint="push it again",
                 retry=Retry.SAFE,
             )
-        return found
+        return found, True
 
     def download(
         self,
@@ -179,9 +180,11 @@ class Transfers:
         """Send the archive; return whether it went through the API."""
         strategy = stored.transmission_strategy
         if strategy and strategy != _PROXY:
+            store.start(pack.name, pack.version)
             self._send_parts(store, pack, report)
             return False
         url = "" if strategy == _PROXY else store.presign_upload(pack.name, pack.version)
+        store.start(pack.name, pack.version)
         if not url:
             store.upload(pack.name, pack.version, pack.path, report)
             return True
