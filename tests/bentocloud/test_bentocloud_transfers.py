@@ -371,3 +371,18 @@ def test_delete_is_refused(emulator: BentoCloudEmulator, cloud: Cloud, new_app: 
         cloud.artifacts.delete(pushed)
 
     assert not emulator.requests
+
+
+def test_model_of_another_registry(client: Client, cloud: Cloud, tmp_path: Path) -> None:
+    """A model that the cloud only refers to is listed, and a pull says where it lies."""
+    client.v1.create_model_repository({"name": "acme--llm", "description": ""})
+    metadata = {"registry": "huggingface", "url": "https://hub.example.com/acme/llm"}
+    manifest = {"module": "", "api_version": "v1", "bentoml_version": "", "metadata": metadata}
+    model = {"description": "", "version": "v1", "manifest": manifest}
+    client.v1.create_model("acme--llm", {**model, "build_at": "2026-01-02 03:04:05"})
+    client.v1.finish_upload_model("acme--llm", "v1", {"status": "success", "reason": ""})
+    found = cloud.artifacts.get("acme--llm:v1")
+    with pytest.raises(UnsupportedError, match="lies at huggingface") as caught:
+        cloud.artifacts.pull(found, tmp_path / "llm")
+
+    assert "https://hub.example.com/acme/llm" in (caught.value.hint or "")

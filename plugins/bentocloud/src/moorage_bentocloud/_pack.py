@@ -152,8 +152,9 @@ def _app(push: ArtifactPush, archive: Path) -> Pack:
                 fields={"source": "has a reserved file"},
             )
     requirements = _requirements(source, app)
-    digest = content_digest(archive_entries(source))
-    version = push.version or _version_of(digest)
+    # A version that is given leaves no reason to read everything twice.
+    version = push.version or _version_of(content_digest(archive_entries(source)))
+    content = Hashed(archive_entries(source))
     python = app.python or _PYTHON
     values = _app_values(push.name, version, app, python, requirements)
     made = {
@@ -167,7 +168,7 @@ def _app(push: ArtifactPush, archive: Path) -> Pack:
     }
     entries = [
         *(ArchiveEntry(path, len(content), (content,)) for path, content in made.items()),
-        *(entry._replace(path=f"src/{entry.path}") for entry in archive_entries(source)),
+        *content.entries("src/"),
     ]
     size = sum(entry.size_bytes for entry in entries)
     return Pack(
@@ -176,7 +177,7 @@ def _app(push: ArtifactPush, archive: Path) -> Pack:
         version=version,
         kind=push.kind,
         manifest=_bento_yaml.bento_manifest(values, size),
-        digest=_written(archive, entries, digest),
+        digest=_written(archive, entries, content),
         size_bytes=source.size_bytes,
         description=_text(made["README.md"]),
         labels=push.labels,
@@ -273,8 +274,7 @@ def _model(push: ArtifactPush, archive: Path) -> Pack:
             hint="rename it",
             fields={"source": "has a reserved file"},
         )
-    digest = content_digest(archive_entries(source))
-    version = push.version or _version_of(digest)
+    version = push.version or _version_of(content_digest(archive_entries(source)))
     metadata = {"moorage": {"is_file": source.is_file}}
     values = {
         "name": push.name,
@@ -293,15 +293,16 @@ def _model(push: ArtifactPush, archive: Path) -> Pack:
         "api_version": "v1",
         "creation_time": _CREATED,
     }
-    content = _bento_yaml.write(values)
-    entries = [ArchiveEntry(MODEL_YAML, len(content), (content,)), *archive_entries(source)]
+    described = _bento_yaml.write(values)
+    content = Hashed(archive_entries(source))
+    entries = [ArchiveEntry(MODEL_YAML, len(described), (described,)), *content.entries()]
     return Pack(
         path=archive,
         name=push.name,
         version=version,
         kind=push.kind,
-        manifest=_bento_yaml.model_manifest(values, source.size_bytes + len(content)),
-        digest=_written(archive, entries, digest),
+        manifest=_bento_yaml.model_manifest(values, source.size_bytes + len(described)),
+        digest=_written(archive, entries, content),
         size_bytes=source.size_bytes,
         is_file=source.is_file,
         labels=push.labels,
@@ -324,14 +325,14 @@ def _bento(push: ArtifactPush, archive: Path) -> Pack:
     _check_own(push, values, BENTO_YAML)
     # Models are artifacts of their own.
     kept = [entry for entry in archive_entries(source) if not entry.path.startswith("models/")]
-    again = [entry for entry in archive_entries(source) if not entry.path.startswith("models/")]
+    content = Hashed(kept)
     return Pack(
         path=archive,
         name=push.name,
         version=str(values["version"]),
         kind=push.kind,
         manifest=_bento_yaml.bento_manifest(values, source.size_bytes),
-        digest=_written(archive, kept, content_digest(again)),
+        digest=_written(archive, content.entries(), content),
         size_bytes=sum(entry.size_bytes for entry in kept),
         description=_text(_readme(source)),
         built_at=_built_at(values),
@@ -346,13 +347,14 @@ def _native_model(push: ArtifactPush, archive: Path) -> Pack | None:
         return None
     values = _bento_yaml.read(_read(source, MODEL_YAML), MODEL_YAML)
     _check_own(push, values, MODEL_YAML)
+    content = Hashed(archive_entries(source))
     return Pack(
         path=archive,
         name=push.name,
         version=str(values["version"]),
         kind=push.kind,
         manifest=_bento_yaml.model_manifest(values, source.size_bytes),
-        digest=_written(archive, archive_entries(source), content_digest(archive_entries(source))),
+        digest=_written(archive, content.entries(), content),
         size_bytes=source.size_bytes,
         built_at=_built_at(values),
         labels={**_labels(values), **push.labels},
@@ -384,22 +386,51 @@ def _built_at(values: dict[str, Any]) -> datetime | None:
 # What they share ----------------------------------------------------------------------------------
 
 
+class Hashed:
+    """Files whose digest is there once they were read, in the order of their paths' bytes.
+
+    Attributes:
+        digest: `"sha256:<hex>"` over the names, modes and contents of what was read so far.
+    """
+
+    def __init__(self, entries: Iterable[ArchiveEntry]) -> None:
+        self._entries = list(entries)
+        self._hash = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def entries(self, prefix: str = "") -> list[ArchiveEntry]:
+        """Return the files to read, below a directory."""
+        return [
+            entry._replace(path=f"{prefix}{entry.path}", content=self._read(entry))
+            for entry in self._entries
+        ]
+
+    def _read(self, entry: ArchiveEntry) -> Iterator[bytes]:
+        about = f"{entry.path}\0{int(entry.executable)}\0{entry.size_bytes}\0"
+        self._hash.update(about.encode("utf-8", "surrogatepass"))
+        for chunk in entry.content:
+            self._hash.update(chunk)
+            yield chunk
+
+
 def content_digest(entries: Iterable[ArchiveEntry]) -> str:
     """Return the digest of some files, which are in the order of their paths' bytes."""
-    digest = hashlib.sha256()
-    for entry in entries:
-        about = f"{entry.path}\0{int(entry.executable)}\0{entry.size_bytes}\0"
-        digest.update(about.encode("utf-8", "surrogatepass"))
-        for chunk in entry.content:
-            digest.update(chunk)
-    return f"sha256:{digest.hexdigest()}"
+    hashed = Hashed(entries)
+    for entry in hashed.entries():
+        for _ in entry.content:
+            pass
+    return hashed.digest
 
 
-def _written(archive: Path, entries: Iterable[ArchiveEntry], digest: str) -> str:
+def _written(archive: Path, entries: Iterable[ArchiveEntry], content: Hashed) -> str:
+    """Write an archive and return the digest of the content that is in it."""
     with archive.open("wb") as file:
         for chunk in tar_chunks(entries):
             file.write(chunk)
-    return digest
+    return content.digest
 
 
 def _version_of(digest: str) -> str:

@@ -13,6 +13,7 @@ from moorage.errors import (
     NotFoundError,
     Retry,
     UnavailableError,
+    UnsupportedError,
 )
 from moorage.plugin import ArtifactKind, Progress
 from moorage.plugin.transport import (
@@ -30,7 +31,7 @@ from ._journal import Journal
 from ._pack import Pack
 from ._stores import AnyStored, Store, signed
 from ._wire import Label
-from ._wire_store import CompletePart
+from ._wire_store import CompletePart, Model
 
 PART_BYTES = 100 * 1024 * 1024
 DONE = "success"
@@ -41,6 +42,7 @@ DIGEST = f"{OWN}digest"
 
 _REASON_LENGTH = 500
 _PROXY = "proxy"
+_OWN_REGISTRY = "bentoml"
 _LONGEST_UPLOAD = timedelta(hours=12)
 
 
@@ -121,6 +123,7 @@ class Transfers:
         stored = store.find(name, version)
         if stored is None:
             raise NotFoundError(f"no {store.noun} {name}:{version}")
+        _check_is_here(stored, f"{name}:{version}")
         forward = _Forward(progress, None)
         http = self._connection.http
         url = ""
@@ -288,6 +291,19 @@ class _Forward:
     def finish(self) -> None:
         if self._total is not None:
             self(self._total, self._total)
+
+
+def _check_is_here(stored: AnyStored, what: str) -> None:
+    """Refuse a model that the cloud only refers to."""
+    manifest = stored.manifest if isinstance(stored, Model) else None
+    metadata = manifest.metadata if manifest is not None else {}
+    registry = metadata.get("registry", _OWN_REGISTRY)
+    if registry != _OWN_REGISTRY:
+        raise UnsupportedError(
+            f"model {what} lies at {registry}, not in the cloud",
+            capability="artifacts.pull",
+            hint=f"fetch it from {metadata.get('url') or registry}",
+        )
 
 
 def digest_of(stored: AnyStored) -> str | None:
