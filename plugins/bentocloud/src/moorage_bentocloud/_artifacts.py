@@ -30,7 +30,7 @@ from moorage.plugin.archive import ArchiveEntry, unpack_tar
 from ._bento_yaml import MODEL_YAML
 from ._capabilities import NO_DELETE
 from ._connection import Connection
-from ._pack import APP_FILE, SERVICE_FILES, Pack, content_digest, packed
+from ._pack import APP_FILE, SERVICE_FILES, Pack, content_digest, pack_of
 from ._stores import AnyStored, BentoStore, ModelStore, Store
 from ._transfer import DIGEST, DONE, OWN, PART_BYTES, Transfers, digest_of
 from ._v1 import V1
@@ -72,19 +72,19 @@ class Artifacts:
             NotFoundError: A model that the bento needs is not in the cloud.
         """
         store = self._store(push.kind)
-        with packed(push) as pack:
-            self._check_models(pack)
-            stored, is_new = self._transfers.push(store, pack, _labels_for(pack), push.progress)
-            if not is_new:
-                return self._same(push.name, stored, pack)
-            # Not every answer repeats all that was said.
-            return msgspec.structs.replace(
-                to_artifact(pack.name, stored),
-                labels=pack.labels,
-                digest=pack.digest,
-                size_bytes=pack.size_bytes,
-                state=ArtifactState.READY,
-            )
+        pack = pack_of(push)
+        self._check_models(pack)
+        stored, is_new = self._transfers.push(store, pack, _labels_for(pack), push.progress)
+        if not is_new:
+            return self._same(push.name, stored, pack)
+        # Not every answer repeats all that was said.
+        return msgspec.structs.replace(
+            to_artifact(pack.name, stored),
+            labels=pack.labels,
+            digest=pack.digest,
+            size_bytes=pack.size_bytes,
+            state=ArtifactState.READY,
+        )
 
     def pull(self, artifact: Artifact, into: Path, /, *, progress: Progress | None) -> None:
         """Write a portable app's own files, a model's, or a bento as it is.
@@ -174,7 +174,7 @@ class Artifacts:
         return self._bentos, self._models
 
     def _store(self, kind: ArtifactKind) -> Store:
-        return self._models if kind is ArtifactKind.MODEL else self._bentos
+        return self._models if kind == ArtifactKind.MODEL else self._bentos
 
     def _look(self, store: Store, ref: ArtifactRef) -> AnyStored | None:
         if ref.version is not None:
@@ -207,7 +207,7 @@ class Artifacts:
 
     def _own_files(self, artifact: Artifact, unpacked: Path) -> Path:
         """Return the directory that holds what was pushed, and nothing else."""
-        if artifact.kind is ArtifactKind.MODEL:
+        if artifact.kind == ArtifactKind.MODEL:
             if artifact.is_file or _is_ours(artifact):
                 (unpacked / MODEL_YAML).unlink(missing_ok=True)
             return unpacked

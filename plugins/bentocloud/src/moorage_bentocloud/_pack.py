@@ -9,21 +9,19 @@ cloud takes; it depends on names, modes and contents alone.
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.resources import files
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 
 from moorage.errors import IntegrityError, InvalidRequestError, UnsupportedError
 from moorage.plugin import AppManifest, ArtifactKind, ArtifactPush, ArtifactRef, Source
-from moorage.plugin.archive import ArchiveEntry, archive_entries, tar_chunks
+from moorage.plugin.archive import ArchiveEntry, archive_entries
 
 from . import _bento_yaml, _moments
+from ._archive import Archive, ArchiveFile
 from ._bento_yaml import BENTO_YAML, MODEL_YAML
 from ._connection import VERSION
 from ._wire_store import BentoManifest, ModelManifest
@@ -56,8 +54,8 @@ CMD ["bentoml", "serve", "."]
 class Pack(msgspec.Struct, frozen=True, kw_only=True):
     """An archive that can be pushed, and what is said of it."""
 
-    path: Path
-    """The archive; it is gone once the pack is closed."""
+    archive: Archive
+    """What is sent."""
 
     name: str
     version: str
@@ -85,9 +83,8 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
         return self.built_at or datetime.now(UTC)
 
 
-@contextmanager
-def packed(push: ArtifactPush) -> Iterator[Pack]:
-    """Give the pack of what is pushed, for as long as it is needed.
+def pack_of(push: ArtifactPush) -> Pack:
+    """Return the pack of what is pushed.
 
     Raises:
         InvalidRequestError: The cloud cannot hold it.
@@ -97,19 +94,15 @@ def packed(push: ArtifactPush) -> Iterator[Pack]:
     check_tag(push.name, "name")
     if push.version is not None:
         check_tag(push.version, "version")
-    with TemporaryDirectory(prefix="moorage-bentocloud-") as place:
-        archive = Path(place) / "archive.tar"
-        if push.kind is ArtifactKind.APP:
-            pack = _app(push, archive) if push.source.app is not None else _bento(push, archive)
-        elif push.kind is ArtifactKind.MODEL:
-            pack = _native_model(push, archive) or _model(push, archive)
-        else:
-            raise UnsupportedError(
-                f"the cloud has no artifacts of kind {push.kind}",
-                capability=f"artifacts.kind.{push.kind}",
-                hint="push it as a model, or keep it elsewhere",
-            )
-        yield pack
+    if push.kind is ArtifactKind.APP:
+        return _app(push) if push.source.app is not None else _bento(push)
+    if push.kind is ArtifactKind.MODEL:
+        return _native_model(push) or _model(push)
+    raise UnsupportedError(
+        f"the cloud has no artifacts of kind {push.kind}",
+        capability=f"artifacts.kind.{push.kind}",
+        hint="push it as a model, or keep it elsewhere",
+    )
 
 
 def check_tag(text: str, what: str) -> None:
@@ -140,7 +133,7 @@ def portable(manifest: BentoManifest | None) -> bool:
 # Apps ---------------------------------------------------------------------------------------------
 
 
-def _app(push: ArtifactPush, archive: Path) -> Pack:
+def _app(push: ArtifactPush) -> Pack:
     source, app = push.source, push.source.app
     assert app is not None  # noqa: S101  # `packed` has looked
     paths = {file.path for file in source.files()}
@@ -152,9 +145,8 @@ def _app(push: ArtifactPush, archive: Path) -> Pack:
                 fields={"source": "has a reserved file"},
             )
     requirements = _requirements(source, app)
-    # A version that is given leaves no reason to read everything twice.
-    version = push.version or _version_of(content_digest(archive_entries(source)))
-    content = Hashed(archive_entries(source))
+    digest = content_digest(archive_entries(source))
+    version = push.version or _version_of(digest)
     python = app.python or _PYTHON
     values = _app_values(push.name, version, app, python, requirements)
     made = {
@@ -167,17 +159,17 @@ def _app(push: ArtifactPush, archive: Path) -> Pack:
         SERVICE_FILES[1]: msgspec.json.encode(_about(push.name, app)),
     }
     entries = [
-        *(ArchiveEntry(path, len(content), (content,)) for path, content in made.items()),
-        *content.entries("src/"),
+        *(ArchiveFile(path, content=content) for path, content in made.items()),
+        *(ArchiveFile(f"src/{file.path}", file) for file in source.files()),
     ]
     size = sum(entry.size_bytes for entry in entries)
     return Pack(
-        path=archive,
+        archive=Archive(source, entries),
         name=push.name,
         version=version,
         kind=push.kind,
         manifest=_bento_yaml.bento_manifest(values, size),
-        digest=_written(archive, entries, content),
+        digest=digest,
         size_bytes=source.size_bytes,
         description=_text(made["README.md"]),
         labels=push.labels,
@@ -266,7 +258,7 @@ def _requirements(source: Source, app: AppManifest) -> str:
 # Models -------------------------------------------------------------------------------------------
 
 
-def _model(push: ArtifactPush, archive: Path) -> Pack:
+def _model(push: ArtifactPush) -> Pack:
     source = push.source
     if source.find(MODEL_YAML) is not None:
         raise InvalidRequestError(
@@ -274,7 +266,8 @@ def _model(push: ArtifactPush, archive: Path) -> Pack:
             hint="rename it",
             fields={"source": "has a reserved file"},
         )
-    version = push.version or _version_of(content_digest(archive_entries(source)))
+    digest = content_digest(archive_entries(source))
+    version = push.version or _version_of(digest)
     metadata = {"moorage": {"is_file": source.is_file}}
     values = {
         "name": push.name,
@@ -294,15 +287,14 @@ def _model(push: ArtifactPush, archive: Path) -> Pack:
         "creation_time": _CREATED,
     }
     described = _bento_yaml.write(values)
-    content = Hashed(archive_entries(source))
-    entries = [ArchiveEntry(MODEL_YAML, len(described), (described,)), *content.entries()]
+    files = [ArchiveFile(file.path, file) for file in source.files()]
     return Pack(
-        path=archive,
+        archive=Archive(source, [ArchiveFile(MODEL_YAML, content=described), *files]),
         name=push.name,
         version=version,
         kind=push.kind,
         manifest=_bento_yaml.model_manifest(values, source.size_bytes + len(described)),
-        digest=_written(archive, entries, content),
+        digest=digest,
         size_bytes=source.size_bytes,
         is_file=source.is_file,
         labels=push.labels,
@@ -312,7 +304,7 @@ def _model(push: ArtifactPush, archive: Path) -> Pack:
 # What BentoML has built ---------------------------------------------------------------------------
 
 
-def _bento(push: ArtifactPush, archive: Path) -> Pack:
+def _bento(push: ArtifactPush) -> Pack:
     source = push.source
     if source.is_file or source.find(BENTO_YAML) is None:
         raise InvalidRequestError(
@@ -324,16 +316,16 @@ def _bento(push: ArtifactPush, archive: Path) -> Pack:
     values = _bento_yaml.read(_read(source, BENTO_YAML), BENTO_YAML)
     _check_own(push, values, BENTO_YAML)
     # Models are artifacts of their own.
-    kept = [entry for entry in archive_entries(source) if not entry.path.startswith("models/")]
-    content = Hashed(kept)
+    kept = [file for file in source.files() if not file.path.startswith("models/")]
+    entries = [e for e in archive_entries(source) if not e.path.startswith("models/")]
     return Pack(
-        path=archive,
+        archive=Archive(source, [ArchiveFile(file.path, file) for file in kept]),
         name=push.name,
         version=str(values["version"]),
         kind=push.kind,
         manifest=_bento_yaml.bento_manifest(values, source.size_bytes),
-        digest=_written(archive, content.entries(), content),
-        size_bytes=sum(entry.size_bytes for entry in kept),
+        digest=content_digest(entries),
+        size_bytes=sum(file.size_bytes for file in kept),
         description=_text(_readme(source)),
         built_at=_built_at(values),
         models=tuple(_bento_yaml.models_of(values)),
@@ -341,20 +333,19 @@ def _bento(push: ArtifactPush, archive: Path) -> Pack:
     )
 
 
-def _native_model(push: ArtifactPush, archive: Path) -> Pack | None:
+def _native_model(push: ArtifactPush) -> Pack | None:
     source = push.source
     if source.is_file or source.find(MODEL_YAML) is None:
         return None
     values = _bento_yaml.read(_read(source, MODEL_YAML), MODEL_YAML)
     _check_own(push, values, MODEL_YAML)
-    content = Hashed(archive_entries(source))
     return Pack(
-        path=archive,
+        archive=Archive(source, [ArchiveFile(file.path, file) for file in source.files()]),
         name=push.name,
         version=str(values["version"]),
         kind=push.kind,
         manifest=_bento_yaml.model_manifest(values, source.size_bytes),
-        digest=_written(archive, content.entries(), content),
+        digest=content_digest(archive_entries(source)),
         size_bytes=source.size_bytes,
         built_at=_built_at(values),
         labels={**_labels(values), **push.labels},
@@ -386,51 +377,15 @@ def _built_at(values: dict[str, Any]) -> datetime | None:
 # What they share ----------------------------------------------------------------------------------
 
 
-class Hashed:
-    """Files whose digest is there once they were read, in the order of their paths' bytes.
-
-    Attributes:
-        digest: `"sha256:<hex>"` over the names, modes and contents of what was read so far.
-    """
-
-    def __init__(self, entries: Iterable[ArchiveEntry]) -> None:
-        self._entries = list(entries)
-        self._hash = hashlib.sha256()
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._hash.hexdigest()}"
-
-    def entries(self, prefix: str = "") -> list[ArchiveEntry]:
-        """Return the files to read, below a directory."""
-        return [
-            entry._replace(path=f"{prefix}{entry.path}", content=self._read(entry))
-            for entry in self._entries
-        ]
-
-    def _read(self, entry: ArchiveEntry) -> Iterator[bytes]:
-        about = f"{entry.path}\0{int(entry.executable)}\0{entry.size_bytes}\0"
-        self._hash.update(about.encode("utf-8", "surrogatepass"))
-        for chunk in entry.content:
-            self._hash.update(chunk)
-            yield chunk
-
-
 def content_digest(entries: Iterable[ArchiveEntry]) -> str:
     """Return the digest of some files, which are in the order of their paths' bytes."""
-    hashed = Hashed(entries)
-    for entry in hashed.entries():
-        for _ in entry.content:
-            pass
-    return hashed.digest
-
-
-def _written(archive: Path, entries: Iterable[ArchiveEntry], content: Hashed) -> str:
-    """Write an archive and return the digest of the content that is in it."""
-    with archive.open("wb") as file:
-        for chunk in tar_chunks(entries):
-            file.write(chunk)
-    return content.digest
+    digest = hashlib.sha256()
+    for entry in entries:
+        about = f"{entry.path}\0{int(entry.executable)}\0{entry.size_bytes}\0"
+        digest.update(about.encode("utf-8", "surrogatepass"))
+        for chunk in entry.content:
+            digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _version_of(digest: str) -> str:

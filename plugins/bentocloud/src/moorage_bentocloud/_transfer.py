@@ -19,7 +19,6 @@ from moorage.plugin import ArtifactKind, Progress
 from moorage.plugin.transport import (
     Cancellation,
     Content,
-    FileContent,
     Part,
     RequestOptions,
     SignedUrl,
@@ -85,7 +84,7 @@ class Transfers:
         stored = self._created(store, pack, labels)
         if stored.upload_status == DONE:
             return stored, False
-        report = _Forward(progress, pack.path.stat().st_size)
+        report = _Forward(progress, pack.archive.length)
         try:
             through_api = self._send(store, pack, stored, report)
         except BaseException as exc:
@@ -189,10 +188,10 @@ class Transfers:
         url = "" if strategy == _PROXY else store.presign_upload(pack.name, pack.version)
         store.start(pack.name, pack.version)
         if not url:
-            store.upload(pack.name, pack.version, pack.path, report)
+            store.upload(pack.name, pack.version, pack.archive, report)
             return True
         self._connection.http.call(
-            "PUT", signed(stored, url), data=pack.path, repeatable=True, progress=report
+            "PUT", signed(stored, url), data=pack.archive, repeatable=True, progress=report
         )
         return False
 
@@ -217,7 +216,7 @@ class Transfers:
             journal.begin(upload_id)
         parts = _Parts(self._connection, store, pack, journal, whole=self._state_dir is not None)
         upload_parts(
-            FileContent(pack.path),
+            pack.archive,
             parts,
             part_bytes=self._part_bytes,
             concurrency=self._concurrency,

@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeAlias, cast
+from typing import BinaryIO, Protocol, TypeAlias, cast, runtime_checkable
 
 from ...errors import IntegrityError, InvalidRequestError, Origin
 from .._progress import Progress
@@ -16,6 +16,7 @@ Block: TypeAlias = bytes | memoryview
 """A piece of a body; a view is valid until the next piece is asked for."""
 
 
+@runtime_checkable
 class Content(Protocol):
     """A body that can be sent, once or more often."""
 
@@ -29,6 +30,14 @@ class Content(Protocol):
 
     def blocks(self) -> Iterator[Block]:
         """Return the content from its beginning."""
+
+
+@runtime_checkable
+class SlicedContent(Content, Protocol):
+    """A body of which each part can be sent by itself."""
+
+    def part(self, offset: int, length: int) -> Content:
+        """Return a part of it, to be read independently of all others."""
 
 
 class BytesContent:

@@ -17,7 +17,7 @@ from ...errors import (
 )
 from .._progress import Progress
 from ._cancellation import Cancellation
-from ._content import Content, Data, FileContent, HandleContent, content_of
+from ._content import Content, Data, HandleContent, SlicedContent, content_of
 from ._retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -79,9 +79,10 @@ def upload_parts(
 ) -> tuple[Part, ...]:
     """Upload in parts of one size, the last one smaller, and return them.
 
-    A file on disk is read where it lies; anything else is written to temporary files, one for
-    each part that is on its way. Where the store knows parts of an earlier try, they are not sent
-    again if their size, and their digest where there is one, are right.
+    A file on disk is read where it lies, and so is any content that has a method
+    `part(offset, length)` as `FileContent` has; anything else is written to temporary files, one
+    for each part that is on its way. Where the store knows parts of an earlier try, they are not
+    sent again if their size, and their digest where there is one, are right.
 
     An upload that fails is aborted. One that was cancelled or lost its connection, on a store
     that knows its parts, is left as it is, so that a further try can go on.
@@ -232,13 +233,13 @@ class _Upload:
 class _Piece:
     """One part of the source; closed after use."""
 
-    def __init__(self, source: FileContent | BinaryIO, size: int) -> None:
+    def __init__(self, source: Content | BinaryIO, size: int) -> None:
         self._source = source
         self.size = size
 
     def content(self) -> Content:
         """Return what to send, from its beginning."""
-        if isinstance(self._source, FileContent):
+        if isinstance(self._source, Content):
             return self._source
         self._source.seek(0)
         return HandleContent(self._source)
@@ -258,7 +259,7 @@ class _Piece:
         pass
 
     def __exit__(self, *_: object) -> None:
-        if not isinstance(self._source, FileContent):
+        if not isinstance(self._source, Content):
             self._source.close()
 
 
@@ -311,7 +312,7 @@ class _Tally:
 
 def _cut(content: Content, size: int) -> Iterator[_Piece]:
     """Yield the parts of a content; of nothing, one empty part."""
-    if isinstance(content, FileContent):
+    if isinstance(content, SlicedContent) and content.length is not None:
         for offset in range(0, max(content.length, 1), size):
             length = min(size, content.length - offset)
             yield _Piece(content.part(offset, length), length)
