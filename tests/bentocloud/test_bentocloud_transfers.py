@@ -386,3 +386,19 @@ def test_model_of_another_registry(client: Client, cloud: Cloud, tmp_path: Path)
         cloud.artifacts.pull(found, tmp_path / "llm")
 
     assert "https://hub.example.com/acme/llm" in (caught.value.hint or "")
+
+
+def test_pull_across_a_lost_connection(
+    emulator: BentoCloudEmulator, client: Client, cloud: Cloud, tmp_path: Path
+) -> None:
+    """A pull whose connections break goes on where it was, and is whole."""
+    pushed = _push(client, tmp_path, 3_000_000, "torn")
+    breaks = StorageFault(method="GET", status=None, after_bytes=1_000_000, times=2)
+    emulator.fail(breaks)
+    seen: list[int] = []
+    pulled = cloud.artifacts.pull(
+        pushed, tmp_path / "back", progress=lambda done, _: seen.append(done)
+    )
+
+    assert pulled.read_bytes() == b"x" * 3_000_000
+    assert seen[-1] > 3_000_000

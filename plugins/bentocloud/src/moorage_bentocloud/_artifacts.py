@@ -14,6 +14,9 @@ from moorage.errors import (
     IntegrityError,
     InvalidRequestError,
     NotFoundError,
+    Retry,
+    TimedOutError,
+    UnavailableError,
     UnsupportedError,
 )
 from moorage.plugin import (
@@ -94,19 +97,35 @@ class Artifacts:
         """
         store = self._store(artifact.kind)
         with tempfile.TemporaryDirectory(prefix=".moorage-", dir=into.parent) as place:
-            unpacked = Path(place) / "unpacked"
-            unpacked.mkdir()
-            archive = Path(place) / "archive"
-            self._transfers.download(
-                store, artifact.name, artifact.version, archive, progress=progress
-            )
-            with archive.open("rb") as stream:
-                unpack_tar(stream, unpacked)
-            archive.unlink()
+            unpacked = self._unpacked(store, artifact, Path(place), progress)
             content = self._own_files(artifact, unpacked)
             _check_digest(artifact, content)
             for path in content.iterdir():
                 path.rename(into / path.name)
+
+    def _unpacked(
+        self, store: Store, artifact: Artifact, place: Path, progress: Progress | None
+    ) -> Path:
+        """Return a directory with what is in the archive of an artifact."""
+        unpacked = place / "unpacked"
+        unpacked.mkdir()
+        name, version = artifact.name, artifact.version
+        try:
+            with self._transfers.reading(store, name, version, progress) as stream:
+                unpack_tar(stream, unpacked)
+            return unpacked
+        except (TimedOutError, UnavailableError) as exc:
+            if exc.retry is Retry.NEVER:
+                raise
+        # The connection was lost: this way it takes longer, and can be resumed.
+        shutil.rmtree(unpacked)
+        unpacked.mkdir()
+        archive = place / "archive"
+        self._transfers.download(store, name, version, archive, progress=progress)
+        with archive.open("rb") as stream:
+            unpack_tar(stream, unpacked)
+        archive.unlink()
+        return unpacked
 
     def open(self, artifact: Artifact, /) -> BinaryIO:
         """Return a model that is one file as it is, and anything else as the archive that it is."""

@@ -1,10 +1,12 @@
 """Moving archives to the cloud and back, by whichever of its three routes it asks for."""
 
 import contextlib
+import io
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 from moorage.errors import (
     AlreadyExistsError,
@@ -21,6 +23,7 @@ from moorage.plugin.transport import (
     Content,
     Part,
     RequestOptions,
+    ResponseStream,
     SignedUrl,
     upload_parts,
 )
@@ -39,6 +42,7 @@ OWN = "moorage."
 
 DIGEST = f"{OWN}digest"
 
+_READ_BYTES = 1 << 20
 _REASON_LENGTH = 500
 _PROXY = "proxy"
 _OWN_REGISTRY = "bentoml"
@@ -105,6 +109,20 @@ class Transfers:
             )
         return found, True
 
+    @contextlib.contextmanager
+    def reading(
+        self, store: Store, name: str, version: str, progress: Progress | None
+    ) -> Iterator[BinaryIO]:
+        """Give the archive of a version as it arrives; where the connection breaks, reads raise.
+
+        Raises:
+            NotFoundError: It is not there.
+        """
+        target, parameters = self._place(store, name, version)
+        with self._connection.http.stream("GET", target(), parameters) as stream:
+            counted = _Counted(stream, _Forward(progress, stream.length))
+            yield cast("BinaryIO", io.BufferedReader(counted, _READ_BYTES))
+
     def download(
         self,
         store: Store,
@@ -114,37 +132,49 @@ class Transfers:
         *,
         progress: Progress | None,
     ) -> None:
-        """Write the archive of a version to a file.
+        """Write the archive of a version to a file, across lost connections.
 
         Raises:
             NotFoundError: It is not there.
         """
+        target, parameters = self._place(store, name, version)
+        first = target()
+        http, forward = self._connection.http, _Forward(progress, None)
+        if isinstance(first, str):
+            http.download(first, destination, parameters, progress=forward)
+            return
+        fresh = [first]
+
+        def where() -> SignedUrl:
+            # A URL may run out before a download is resumed.
+            found = fresh.pop() if fresh else target()
+            assert isinstance(found, SignedUrl)  # noqa: S101  # it was one before
+            return found
+
+        http.download(where, destination, progress=forward)
+
+    def _place(
+        self, store: Store, name: str, version: str
+    ) -> tuple[Callable[[], str | SignedUrl], dict[str, str | int]]:
+        """Return what makes the place to download from, and the parameters of its path."""
         stored = store.find(name, version)
         if stored is None:
             raise NotFoundError(f"no {store.noun} {name}:{version}")
         _check_is_here(stored, f"{name}:{version}")
-        forward = _Forward(progress, None)
-        http = self._connection.http
-        url = ""
+        nouns = f"/api/v1/{store.noun}_repositories/{{repository}}/{store.noun}s"
+        through_api = f"{nouns}/{{version}}/download"
+        parameters: dict[str, str | int] = {"repository": name, "version": version}
         if stored.transmission_strategy != _PROXY:
-            stored, url = store.presign_download(name, version)
-        if url:
-            fresh = [url]
+            presigned, url = store.presign_download(name, version)
+            if url:
+                urls = [url]
 
-            def where() -> SignedUrl:
-                # A URL may run out before a download is resumed.
-                return signed(
-                    stored, fresh.pop() if fresh else store.presign_download(name, version)[1]
-                )
+                def target() -> SignedUrl:
+                    known = urls.pop() if urls else store.presign_download(name, version)[1]
+                    return signed(presigned, known)
 
-            http.download(where, destination, progress=forward)
-            return
-        http.download(
-            f"/api/v1/{store.noun}_repositories/{{repository}}/{store.noun}s/{{version}}/download",
-            destination,
-            {"repository": name, "version": version},
-            progress=forward,
-        )
+                return target, {}
+        return lambda: through_api, parameters
 
     def _created(self, store: Store, pack: Pack, labels: tuple[Label, ...]) -> AnyStored:
         """Return the version to upload to, made now or by an earlier try, or a whole one."""
@@ -270,6 +300,24 @@ class _Parts:
     def abort(self) -> None:
         # The API has no call for it: the storage throws unfinished uploads away by itself.
         self._journal.forget()
+
+
+class _Counted(io.RawIOBase):
+    """Another stream, whose bytes are counted."""
+
+    def __init__(self, stream: ResponseStream, forward: "_Forward") -> None:
+        self._stream = stream
+        self._forward = forward
+        self._done = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        count = self._stream.readinto(buffer)
+        self._done += count
+        self._forward(self._done, self._stream.length)
+        return count
 
 
 class _Forward:
