@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from ._hooks import Call, Outcome, hookimpl
     from ._keywords import settings_from
     from ._progress import Progress
-    from ._provider import API_VERSION, OpenContext, ProviderInfo, Settings, setting
+    from ._provider import API_VERSION, OpenContext, ProviderInfo
+    from ._settings import Settings, setting
 
 # Where each name lives.
 _HOMES = {
@@ -94,7 +95,7 @@ _HOMES = {
     "SecretState": ".._secret",
     "SecretValue": ".._redaction",
     "ServiceEntry": ".._app",
-    "Settings": "._provider",
+    "Settings": "._settings",
     "Source": ".._source",
     "SourceFile": ".._source",
     "Step": "._driver",
@@ -106,7 +107,7 @@ _HOMES = {
     "hookimpl": "._hooks",
     "open_source": ".._source",
     "read_app": ".._app",
-    "setting": "._provider",
+    "setting": "._settings",
     "settings_from": "._keywords",
 }
 

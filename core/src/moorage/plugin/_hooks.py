@@ -7,10 +7,11 @@ import msgspec
 import pluggy
 
 from .._redaction import SecretValue
-from ._provider import ProviderInfo
 
 if TYPE_CHECKING:
     import click
+
+    from ._provider import ProviderInfo
 
 PROJECT = "moorage"
 
@@ -45,7 +46,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @hookspec(firstresult=True)
-def moorage_provider() -> ProviderInfo | None:
+def moorage_provider() -> "ProviderInfo | None":
     """Describe the provider that this package brings."""
 
 

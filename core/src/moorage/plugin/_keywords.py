@@ -9,7 +9,7 @@ import msgspec
 
 from .._redaction import SecretValue
 from ..errors import InvalidRequestError
-from ._provider import Settings
+from ._settings import Settings
 
 S = TypeVar("S", bound=Settings)
 

@@ -2,49 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-# A provider's settings alone need none of these.
-if TYPE_CHECKING:
-    from .._capability import Support
-    from .._clock import Clock
-    from .._redaction import Redactor
-    from ._driver import Driver
+from .._capability import Support
+from .._clock import Clock
+from .._redaction import Redactor
+from ._driver import Driver
+from ._settings import Settings
 
 API_VERSION = 1
 """Version of the driver interface. A change that breaks a driver adds one."""
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of a provider's settings: one field for each key of a profile.
-
-    A field of type `SecretValue` is a credential. Annotate fields with `setting`.
-    """
-
-
-def setting(
-    description: str,
-    *,
-    destination: bool = False,
-    trusted: bool = False,
-    ambient: str | None = None,
-) -> msgspec.Meta:
-    """Describe a field of a settings struct.
-
-    It stands in the field's annotation: `endpoint: Annotated[str, setting("The address.")]`.
-
-    Args:
-        description: One sentence for the reference.
-        destination: Credentials travel to what it names (an endpoint, a proxy), so that it must
-            come from a layer at least as trusted as theirs.
-        trusted: It weakens or steers security (a CA bundle, plain HTTP), so that a project file
-            may not set it.
-        ambient: The variable by which the vendor's own tools read it; used last of all.
-    """
-    extra: dict[str, Any] = {"destination": destination, "trusted": trusted, "ambient": ambient}
-    return msgspec.Meta(description=description, extra={"moorage": extra})
 
 
 class OpenContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,10 +28,10 @@ class OpenContext(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: str
     """What to send as `User-Agent`."""
 
-    clock: "Clock"
+    clock: Clock
     """The time; a driver never sleeps, and asks this what time it is."""
 
-    redactor: "Redactor"
+    redactor: Redactor
     """Add what must not be seen and is not in the settings, a session token for example."""
 
 
@@ -75,13 +44,13 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     """One line for `moorage providers`."""
 
-    open: "Callable[[Any, OpenContext], Driver]"
+    open: Callable[[Any, OpenContext], Driver]
     """Opens a driver from the settings; imports what is heavy. It makes no request."""
 
     settings: type[Settings] = Settings
     """The keys of a profile."""
 
-    capabilities: "Mapping[str, Support]" = {}
+    capabilities: Mapping[str, Support] = {}
     """What it can do; what is left out is unsupported."""
 
     api_versions: tuple[int, int] = (API_VERSION, API_VERSION)

@@ -11,7 +11,7 @@ from ._settings import KonigleSettings
 
 if TYPE_CHECKING:
     from ._computers import Computers
-    from ._jobs import Jobs
+    from ._jobs import ServiceJobs
     from ._spaces import Spaces
     from ._uploads import Uploads
     from ._webapps import WebApps
@@ -91,11 +91,11 @@ class Client(Closing):
         return Spaces(self.http)
 
     @functools.cached_property
-    def jobs(self) -> "Jobs":
+    def jobs(self) -> "ServiceJobs":
         """What the service does for a while."""
-        from ._jobs import Jobs
+        from ._jobs import ServiceJobs
 
-        return Jobs(self.http)
+        return ServiceJobs(self.http)
 
     @functools.cached_property
     def uploads(self) -> "Uploads":

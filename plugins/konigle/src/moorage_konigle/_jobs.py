@@ -9,7 +9,7 @@ from ._wire import Envelope, Job
 PATH = "/cloud/api/v1/jobs"
 
 
-class Jobs(Manager[Job]):
+class ServiceJobs(Manager[Job]):
     """The jobs of the project.
 
     The service documents `get` alone; the other calls are there as in its own client, and filters

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ..._redaction import SecretValue
-from .._provider import Settings, setting
+from .._settings import Settings, setting
 from ._options import HttpOptions
 from ._retry import RetryPolicy
 
