@@ -62,9 +62,10 @@ import json, sys, threading, time
 from bentoml._internal.cloud.client import RestApiClient
 client = RestApiClient(sys.argv[1], "TOKEN")
 stop = threading.Event()
-begun = time.perf_counter()
 lines = client.v2.tail_logs(cluster_name="c", namespace="n", pod_name="p", stop_event=stop)
-assert sum(1 for _ in lines) == 200_000
+next(lines)
+begun = time.perf_counter()
+assert sum(1 for _ in lines) == 199_999
 print("\\n" + json.dumps(time.perf_counter() - begun))
 """,
     "import and one call": """
@@ -144,9 +145,10 @@ import json, sys, threading, time
 from moorage_bentocloud import Client
 client = Client(token="TOKEN", endpoint=sys.argv[1])
 stop = threading.Event()
-begun = time.perf_counter()
 lines = client.v2.tail_logs(cluster_name="c", namespace="n", pod_name="p", stop_event=stop)
-assert sum(1 for _ in lines) == 200_000
+next(lines)
+begun = time.perf_counter()
+assert sum(1 for _ in lines) == 199_999
 print("\\n" + json.dumps(time.perf_counter() - begun))
 """,
     "import and one call": """

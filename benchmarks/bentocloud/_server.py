@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 
 DEPLOYMENTS = 10_000
 LINES = 200_000
-LINES_PER_MESSAGE = 50
+LINES_PER_MESSAGE = 1  # as the server whose source is public sends them
+BATCH = 200  # messages that are written at once
 STAMP = "2026-01-02T03:04:05.678901Z"
 
 
@@ -227,8 +228,8 @@ class Server:
         items = [line.decode()] * LINES_PER_MESSAGE
         payload = {"items": items, "type": "append", "req_id": "r"}
         message = frame(encoded({"type": "success", "message": "", "payload": payload}))
-        for _ in range(LINES // LINES_PER_MESSAGE):
-            writer.write(message)
+        for _ in range(LINES // LINES_PER_MESSAGE // BATCH):
+            writer.write(message * BATCH)
             await writer.drain()
         writer.write(frame(encoded({"type": "success", "message": "EOF", "payload": None})))
         await writer.drain()
