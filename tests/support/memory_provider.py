@@ -95,6 +95,7 @@ class World:
         self.logs: list[LogRecord] = []
         self.log_page: Callable[[LogTarget, LogQuery], LogPage] = self.page_of_logs
         self.streams: deque[Iterator[LogRecord]] = deque()
+        self.opened_streams: list[MemoryStream] = []
         self.stream_finished = True
         self.page_size = 2
         self.next_token: Callable[[int], str | None] | None = None
@@ -333,7 +334,9 @@ class MemoryLogs(_Part):
 class MemoryStreamingLogs(MemoryLogs):
     def follow(self, target: LogTarget, cursor: str | None, /) -> MemoryStream:
         self._enter("logs.follow")
-        return MemoryStream(self._world.streams.popleft(), self._world)
+        stream = MemoryStream(self._world.streams.popleft(), self._world)
+        self._world.opened_streams.append(stream)
+        return stream
 
 
 class MemoryJobs(_Part):

@@ -393,6 +393,58 @@ def test_success_resets_the_patience() -> None:
     assert len(list(follow)) == 31
 
 
+def backward(everything: list[LogRecord], *, fails: Any) -> Any:
+    """Return how a cloud answers that lists its newest page first, and fails in a rhythm."""
+    asked = 0
+
+    def page(_target: LogTarget, query: LogQuery) -> LogPage:
+        nonlocal asked
+        asked += 1
+        if fails(asked):
+            raise cut()
+        stop = len(everything) if query.before is None else int(query.before)
+        start = max(0, stop - 3)
+        newest = query.before is None
+        return LogPage(
+            records=tuple(everything[start:stop]),
+            cursor=str(len(everything)) if newest else None,
+            older=str(start) if start else None,
+            finished=newest,
+        )
+
+    return page
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_long_way_back_gets_on(streams: bool) -> None:
+    """Pages that lead back to a moment are each fetched once, however often one fails."""
+    world = World()
+    everything = [record(n, cursor=False) for n in range(60)]
+    world.log_page = backward(everything, fails=lambda asked: asked % 2)
+    world.streams.append(iter([]))
+
+    follow = open_memory(world, streams=streams, clock=FakeClock()).logs.follow(TARGET, since=START)
+
+    assert [int(r.message) for r in follow] == list(range(60))
+    assert world.requests["logs.fetch"] == 40
+
+
+def test_gap_that_always_fails_is_given_up() -> None:
+    """A gap between streams that can never be read whole ends the follow, and each stream."""
+    world = World()
+    everything = [record(n, cursor=False) for n in range(60)]
+    world.log_page = backward(everything, fails=lambda asked: asked % 3 == 0)
+    for number in range(20):
+        world.streams.append(pieces(everything[: 1 if number == 0 else 0], cut_after=True))
+
+    follow = open_memory(world, streams=True, clock=FakeClock()).logs.follow(TARGET)
+
+    assert [r.message for r in follow] == ["0"]
+    assert follow.reason == "gave_up"
+    assert len(world.opened_streams) == 11
+    assert all(stream.closed for stream in world.opened_streams)
+
+
 def test_follow_slows_down_as_the_provider_asks() -> None:
     """A rate limit during a follow is waited out for as long as the provider says."""
     world = World()

@@ -173,6 +173,7 @@ class LogFollow(Iterator[LogRecord]):
         self._opened_at: datetime | None = None
         self._retries = 0
         self._empty_ends = 0
+        self._earlier: list[LogPage] = []
         self._records = self._stream_records() if streams else self._poll_records()
 
     def __iter__(self) -> "LogFollow":
@@ -214,6 +215,7 @@ class LogFollow(Iterator[LogRecord]):
                 if self._ends(exc):
                     return
                 continue
+            self._retries = 0
             yield from self._fresh(page.records)
             self._cursor = page.cursor or self._cursor
             if page.finished and not page.more:
@@ -249,25 +251,37 @@ class LogFollow(Iterator[LogRecord]):
         self._started = True
         return page
 
-    def _forward_from(self, since: datetime | None) -> LogPage:
-        """Fetch everything from a moment on, which may need pages that lead back to it."""
+    def _forward_from(self, since: datetime | None, *, resumes: bool = True) -> LogPage:
+        """Fetch everything from a moment on, which may need pages that lead back to it.
+
+        Args:
+            since: The moment.
+            resumes: Whether it goes on, after a failure, with the page that failed.
+        """
         can = bool(self._session.capabilities["logs.since"])
-        page = self._fetch(LogQuery(limit=_PAGE, since=since if can else None))
-        if page.more or not page.older:
-            return msgspec.structs.replace(page, records=_not_older(page.records, since))
-        # The newest page came first. The ones before it are kept by their records alone; the
-        # window bounds how many can matter on a reconnect, and a first read takes them all.
-        earlier = [page]
-        seen = set[str]()
+        earlier = self._earlier if resumes else []
+        if not earlier:
+            page = self._fetch(LogQuery(limit=_PAGE, since=since if can else None))
+            if page.more or not page.older:
+                return msgspec.structs.replace(page, records=_not_older(page.records, since))
+            # The newest page came first. The ones before it are kept by their records alone; the
+            # window bounds how many can matter on a reconnect, and a first read takes them all.
+            earlier.append(page)
+        seen = {page.older or "" for page in earlier[:-1]}
         while earlier[-1].older and (can or self._reaches(earlier[-1], since)):
-            token = earlier[-1].older or ""
+            token = earlier[-1].older
             _once(token, seen)
             earlier.append(
                 self._fetch(LogQuery(before=token, limit=_PAGE, since=since if can else None))
             )
+            if resumes:
+                self._retries = 0  # what was fetched is kept: it gets on, however often it fails
+        self._earlier = []
         records = tuple(record for older in reversed(earlier) for record in older.records)
         return LogPage(
-            records=_not_older(records, since), cursor=page.cursor, finished=page.finished
+            records=_not_older(records, since),
+            cursor=earlier[0].cursor,
+            finished=earlier[0].finished,
         )
 
     def _reaches(self, page: LogPage, since: datetime | None) -> bool:
@@ -300,14 +314,14 @@ class LogFollow(Iterator[LogRecord]):
         if self._closed.is_set():
             stream.close()
             return
-        if self._started:
-            self._window.replay()
-            if self._cursor is None:
-                # The stream begins now. What was written while there was none is read beside it,
-                # and what both bring is given once.
-                yield from self._gap()
-        self._started = True
         try:
+            if self._started:
+                self._window.replay()
+                if self._cursor is None:
+                    # The stream begins now. What was written while there was none is read beside
+                    # it, and what both bring is given once.
+                    yield from self._gap()
+            self._started = True
             # What a consumer raises never passes through here, only what the stream raises.
             with self._session.call("logs.follow", str(self._target)):
                 for record in stream:
@@ -337,17 +351,22 @@ class LogFollow(Iterator[LogRecord]):
             yield from self._fresh(page.records)
             self._cursor = page.cursor or self._cursor
             self._started = True
+            self._retries = 0
             if not page.more or not page.cursor:
                 return
             page = self._fetch(LogQuery(after=page.cursor, limit=_PAGE))
 
     def _gap(self) -> Iterator[LogRecord]:
-        """Yield what was written while no stream was open."""
+        """Yield what was written while no stream was open.
+
+        A failure begins it again, beside another stream: its newest page must not be older than
+        that. So it is no progress before it is whole.
+        """
         newest = self._window.newest
         since = newest - _OVERLAP if newest is not None else self._opened_at
         if since is None or not self._session.capabilities[f"logs.tail.{self._target.kind}"]:
             return
-        page = self._forward_from(since)
+        page = self._forward_from(since, resumes=False)
         while True:
             yield from self._fresh(_not_older(page.records, since))
             if not page.more or not page.cursor:
@@ -366,9 +385,7 @@ class LogFollow(Iterator[LogRecord]):
 
     def _fetch(self, query: LogQuery) -> LogPage:
         with self._session.call("logs.follow", str(self._target)):
-            page = self._session.logs.fetch(self._target, query)
-        self._retries = 0
-        return page
+            return self._session.logs.fetch(self._target, query)
 
     def _ends(self, exc: MoorageError) -> bool:
         """Decide after a failure: end, raise, or wait a little and go on."""
