@@ -270,6 +270,20 @@ def test_lost_reply_to_a_job(
     assert [j.id for j in listed] == [job.id]
 
 
+def test_deploy_is_picked_up(cloud: moorage.Cloud, shop: str) -> None:
+    """A deploy whose operation was lost altogether is found again, and goes on from there."""
+    cloud.deployments.deploy(shop, f"{shop}:1").result(timeout=30)
+    lost = cloud.deployments.deploy(shop, f"{shop}:2")
+    driver: Any = cloud._session.driver.deployments
+    step = driver.pick_up(shop)
+    while step.state == "running":
+        step = driver.advance("deployments.deploy", step.native)
+
+    assert [s.service_id for s in places(cloud, shop)] == [step.resource.revision]
+    assert lost.result(timeout=30).revision == step.resource.revision
+    assert driver.pick_up("no-such-deployment") is None
+
+
 # What is in place ---------------------------------------------------------------------------------
 
 

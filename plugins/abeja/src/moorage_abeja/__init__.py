@@ -1,5 +1,6 @@
 """The provider for ABEJA Platform."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from moorage.plugin import OpenContext, ProviderInfo, hookimpl
@@ -25,6 +26,7 @@ def moorage_provider() -> ProviderInfo:
         open=_open,
         settings=AbejaSettings,
         capabilities=CAPABILITIES,
+        logins={"abejacli": _from_abejacli},
     )
 
 
@@ -42,6 +44,12 @@ def _open(settings: AbejaSettings, context: OpenContext) -> "AbejaDriver":
     from ._driver import AbejaDriver
 
     return AbejaDriver(settings, context)
+
+
+def _from_abejacli(configuration: str | None) -> Mapping[str, Any]:
+    from ._login import from_abejacli
+
+    return from_abejacli(configuration)
 
 
 def __getattr__(name: str) -> Any:

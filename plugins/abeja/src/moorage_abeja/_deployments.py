@@ -145,6 +145,19 @@ class Deployments:
         self._calls.forget(name)
         return self._deleted(name, group)
 
+    def pick_up(self, name: str, /) -> Step[Deployment] | None:
+        """Return the step of a deploy that is under way; `None` where none is known.
+
+        Whatever it has come to, going on from its newest service brings it to its end.
+        """
+        try:
+            group = self._index.find(name)
+        except NotFoundError:
+            return None
+        if group.newest.record is None:
+            return None
+        return Step(state=_RUNNING, native=_ids(group.newest), resource=self._deployment(group))
+
     def advance(self, kind: str, native: Mapping[str, str], /) -> Step[Deployment]:
         """Look once how far a call is, and do its next step."""
         if kind == "deployments.delete":
