@@ -216,3 +216,15 @@ def test_many_threads(
     assert requests == 64_000
     assert connections <= 32
     assert after <= before
+
+
+def test_plain_connections_read_no_trust_store(server: Any) -> None:
+    """The system's authorities are read by the first connection that needs them, and not before."""
+    from moorage.plugin.transport._tls import tls_context
+
+    before = tls_context.cache_info()
+    server.answer(server.reply(b"{}"))
+    with HttpClient(server.origin) as client:
+        client.send("GET", "/")
+
+    assert tls_context.cache_info() == before

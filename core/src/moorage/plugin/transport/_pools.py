@@ -25,7 +25,7 @@ class Pools:
         self._options = options
         self._lock = threading.Lock()
         self._pools: dict[Origin, tuple[urllib3.HTTPConnectionPool, bool]] = {}
-        self._managers: dict[Origin | None, urllib3.PoolManager] = {}
+        self._managers: dict[tuple[Origin | None, bool], urllib3.PoolManager] = {}
         self._proxy: Proxy | None = None
         self.closed = False
         if options.proxy is not None:
@@ -50,7 +50,7 @@ class Pools:
 
             proxy = environment_proxy(origin)
         with self._lock:
-            manager = self._manager(proxy)
+            manager = self._manager(proxy, encrypted=origin.encrypted)
             pool = manager.connection_from_host(origin.literal, origin.port, origin.scheme)
             forwarded = proxy is not None and not origin.encrypted
             found = (pool, forwarded)
@@ -60,17 +60,19 @@ class Pools:
                 self._pools[origin] = found
             return found
 
-    def _manager(self, proxy: "Proxy | None") -> "urllib3.PoolManager":
-        key = None if proxy is None else proxy.origin
+    def _manager(self, proxy: "Proxy | None", *, encrypted: bool) -> "urllib3.PoolManager":
+        options = self._options
+        files = (options.ca_bundle, options.client_certificate, options.client_key)
+        # To read the system's trust store takes a fifth of a short program's time. Files that
+        # somebody named are looked at in any case.
+        by_tls = encrypted or (proxy is not None and proxy.origin.encrypted) or any(files)
+        key = (None if proxy is None else proxy.origin, by_tls)
         if key not in self._managers:
             from ._connection import pool_manager
 
-            options = self._options
             authorization = None if proxy is None else proxy.authorization
             self._managers[key] = pool_manager(
-                context=tls_context(
-                    options.ca_bundle, options.client_certificate, options.client_key
-                ),
+                context=tls_context(*files) if by_tls else None,
                 max_connections=options.max_connections,
                 proxy=None if proxy is None else str(proxy.origin),
                 proxy_authorization=authorization.reveal() if authorization else None,
