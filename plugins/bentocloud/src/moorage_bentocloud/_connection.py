@@ -9,21 +9,14 @@ import msgspec
 
 from moorage.errors import NotFoundError
 from moorage.plugin import Clock, Redactor, SecretValue
-from moorage.plugin.transport import (
-    HeaderAuth,
-    HttpClient,
-    HttpOptions,
-    Query,
-    QueryStyle,
-    RequestOptions,
-)
+from moorage.plugin.transport import HeaderAuth, HttpClient, QueryStyle
 
 from . import _reply
 from ._errors import refine
 from ._schema import body_of
 
 if TYPE_CHECKING:
-    from moorage.plugin.transport import WebSocketClient
+    from moorage.plugin.transport import HttpOptions, Query, RequestOptions, WebSocketClient
 
 T = TypeVar("T")
 
@@ -36,7 +29,7 @@ Parameters = Mapping[str, str | int]
 class AskOptions(TypedDict, total=False):
     """The keywords of a request."""
 
-    query: Query
+    query: "Query"
     """Parameters of the query; `None` is sent as an empty one."""
 
     schema: tuple[Any, type[msgspec.Struct]] | None
@@ -65,7 +58,7 @@ class Connection:
         endpoint: str,
         token: SecretValue,
         *,
-        options: HttpOptions,
+        options: "HttpOptions",
         clock: Clock,
         redactor: Redactor,
         user_agent: str,
@@ -185,7 +178,7 @@ class Connection:
             self._on_close.pop()()
 
 
-def _request(options: AskOptions) -> RequestOptions:
+def _request(options: AskOptions) -> "RequestOptions":
     request: RequestOptions = {}
     if options.get("query"):
         request["query"] = options["query"]

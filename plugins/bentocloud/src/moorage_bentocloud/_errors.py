@@ -1,5 +1,7 @@
 """What BentoCloud's refusals mean: the one table of the provider."""
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from moorage.errors import (
@@ -14,7 +16,9 @@ from moorage.errors import (
     Retry,
     UnavailableError,
 )
-from moorage.plugin.transport import Failure
+
+if TYPE_CHECKING:
+    from moorage.plugin.transport import Failure
 
 _MISSING = "record not found"
 _NO_ROUTE = "not found this router"
@@ -39,7 +43,7 @@ _WORDS = (
 )
 
 
-def refine(failure: Failure) -> Failure:
+def refine(failure: "Failure") -> "Failure":
     """Return a failure with what the service's own words say; pure."""
     text = failure.text.lower()
     replace = msgspec.structs.replace
@@ -74,6 +78,6 @@ def told(what: str, message: str | None) -> MoorageError:
     return UnavailableError(text)
 
 
-def _is_page(failure: Failure) -> bool:
+def _is_page(failure: "Failure") -> bool:
     """Return whether no API said it, but a proxy or a web site."""
     return isinstance(failure.body, str) and failure.body.lstrip()[:1] == "<"
