@@ -489,6 +489,18 @@ def test_commands_for_computers(run: Any) -> None:
 
 
 @pytest.mark.slow
+def test_command_that_cannot_be_done(run: Any, app: Path, emulator: KonigleEmulator) -> None:
+    """A command for what the cloud lacks is refused with the reason, before anything is sent."""
+    emulator.forget()
+
+    refused = run("jobs", "submit", str(app), "score")
+
+    assert refused.returncode == 6
+    assert "the cloud runs only its own jobs" in refused.stderr
+    assert not emulator.requests
+
+
+@pytest.mark.slow
 def test_demo_tells_what_cannot_be_done(home: Path) -> None:
     """The demo does what this cloud can and says plainly which steps it cannot."""
     with KonigleEmulator(run_apps=True) as emulator:

@@ -92,6 +92,9 @@ def submit(
     one that fails makes the command fail.
     """
     value = None if input_ is None else read_json(input_, "--input")
+    owner = "deployment" if artifact.startswith("deployment/") else "artifact"
+    # Before anything is looked up or pushed, which would end in another error or leave something.
+    app.cloud.capabilities.require([f"jobs.submit.{owner}"])
     if is_path(artifact):  # before it is pushed: what is refused is to leave nothing behind
         from .._artifact import check_name
 
