@@ -439,3 +439,33 @@ def test_aware() -> None:
     assert from_text("Fri, 02 Jan 2026 03:04:05 +0100") is not None
     assert from_text("soon") is None
     assert to_wire(datetime(2026, 1, 2, 3, 4, 5)) == "2026-01-02 03:04:05.000000"  # noqa: DTZ001
+
+
+def test_wanted_variables(emulator: BentoCloudEmulator, cloud: Cloud, tmp_path: Path) -> None:
+    """Variables that a bento wants come from `env` or from secrets, and without them it is told."""
+    (tmp_path / "bento.yaml").write_text(
+        "name: wanting\nversion: v1\nservice: service:Echo\nentry_service: Echo\n"
+        "services:\n- {name: Echo, service: 'service:Echo'}\n"
+        "envs:\n- {name: TOKEN, value: ''}\n- {name: SET, value: x}\n"
+        "- {name: BUILD, value: '', stage: build}\n",
+        "utf-8",
+    )
+    pushed = cloud.artifacts.push(tmp_path, name="wanting")
+    with pytest.raises(InvalidRequestError, match="not given: TOKEN"):
+        cloud.deployments.deploy("wanting", pushed)
+    cloud.secrets.put("token", {"TOKEN": "some-value"})
+    by_env = cloud.deployments.deploy("by-env", pushed, env={"TOKEN": "1"}).result(timeout=20)
+    by_secret = cloud.deployments.deploy("by-secret", pushed, secrets=["token"])
+
+    assert by_env.state == by_secret.result(timeout=20).state == "ready"
+    with pytest.raises(NotFoundError):
+        cloud.deployments.get("wanting")
+
+
+def test_null_of_a_flag(emulator: BentoCloudEmulator, client: Client, artifact: Artifact) -> None:
+    """A flag that is given as nothing is at its default."""
+    made = client.v2.create_deployment(
+        {"name": "flag", "bento": str(artifact.ref), "access_authorization": None}
+    )
+
+    assert made.name == "flag"

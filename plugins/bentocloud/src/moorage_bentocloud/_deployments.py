@@ -70,7 +70,9 @@ class Deployments:
             InvalidRequestError: An option cannot be used.
             NotFoundError: There is no such bento or secret.
         """
-        request = to_request(spec, self._manifest(spec))
+        manifest = self._manifest(spec)
+        request = to_request(spec, manifest)
+        self._check_wanted(spec, manifest)
         if current is None:
             made = self._create(spec, request)
         else:
@@ -208,6 +210,30 @@ class Deployments:
                 hint="push it again",
             )
         return bento.manifest
+
+    def _check_wanted(self, spec: DeploymentSpec, manifest: BentoManifest | None) -> None:
+        """Check that the variables which a bento wants to be given are given.
+
+        Raises:
+            InvalidRequestError: One is not.
+            NotFoundError: There is no such secret.
+        """
+        wanted = {
+            env.name
+            for env in (manifest.envs if manifest is not None else ())
+            if not env.value and env.stage != "build" and env.name not in spec.env
+        }
+        for name in spec.secrets if wanted else ():
+            content = self._v1.get_secret(name, self._cluster).content
+            if content.type == "env":
+                wanted -= {item.key for item in content.items}
+        if wanted:
+            missing = ", ".join(sorted(wanted))
+            raise InvalidRequestError(
+                f"bento {spec.artifact} wants variables that are not given: {missing}",
+                hint="give them as env, or by a secret with these keys",
+                fields={f"env.{name}": "wanted by the bento" for name in sorted(wanted)},
+            )
 
     def _gone(self, name: str, uid: str, cluster: str | None) -> Step[Deployment]:
         try:

@@ -13,6 +13,8 @@ from . import _moments
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+_NEVER_NULL = (bool, str, int)
+
 Given: TypeAlias = S | Mapping[str, Any]
 """A struct, or a mapping of its fields."""
 
@@ -45,6 +47,10 @@ def schema_of(given: "Given[S]", type_: type[S]) -> S:
     for key in plain:
         if key.endswith("_at") and isinstance(plain[key], str):
             plain[key] = _moments.checked(plain[key], key)
+    # Where nothing is no value, as of a flag, it stands for the default.
+    for known in msgspec.structs.fields(type_):
+        if plain.get(known.encode_name, 0) is None and known.type in _NEVER_NULL:
+            del plain[known.encode_name]
     try:
         value = msgspec.convert(plain, type_)
     except msgspec.ValidationError as exc:
