@@ -97,6 +97,7 @@ def made(name: str) -> bool:
         for key, value in os.environ.items()
         if key not in {"PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"}
     }
+    environment.setdefault("UV_SYSTEM_CERTS", "1")  # what the machine trusts, as pip does
     for words in (
         ("venv", "--quiet", "--no-project", "--python", python, str(place)),
         (
@@ -126,10 +127,9 @@ def newest_enough(version: tuple[int, int]) -> str | None:
 
 
 def of_version_manager(version: tuple[int, int]) -> str | None:
-    """Return a Python that pyenv holds without having it on PATH."""
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    """Return a Python that pyenv holds beside ours without having it on PATH."""
     found = []
-    for place in root.glob("versions/3.*"):
+    for place in Path(sys.base_prefix).parent.glob("3.*"):
         numbers = tuple(int(part) for part in place.name.split(".") if part.isdecimal())
         if numbers[:2] >= version and (place / "bin" / "python").exists():
             found.append((numbers, str(place / "bin" / "python")))
