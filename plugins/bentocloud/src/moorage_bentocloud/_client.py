@@ -1,13 +1,9 @@
 """BentoCloud's own client: both of its APIs in full."""
 
 import functools
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
-
-from moorage.errors import InvalidRequestError
-from moorage.plugin import Clock, Redactor, SecretValue, SystemClock
+from moorage.plugin import Clock, Closing, Redactor, SecretValue, SystemClock, settings_from
 
 from ._connection import Connection
 from ._settings import BentoCloudSettings
@@ -19,7 +15,7 @@ if TYPE_CHECKING:
 _USER_AGENT = "moorage-bentocloud"
 
 
-class Client:
+class Client(Closing):
     """BentoCloud in its own words, for what is not portable; for any number of threads.
 
     `client.v1` and `client.v2` have a method for each call of the two APIs, named as in BentoML's
@@ -50,20 +46,12 @@ class Client:
             ConfigError: The token or the endpoint cannot be used.
             InvalidRequestError: There is no such setting, or its value cannot be used.
         """
+        given = {name: value for name, value in settings.items() if value is not None}
         if token is not None:
-            settings["token"] = token if isinstance(token, SecretValue) else SecretValue(token)
+            given["token"] = token
         if endpoint is not None:
-            settings["endpoint"] = endpoint
-        for name in ("endpoint_token", "proxy"):
-            if isinstance(settings.get(name), str):
-                settings[name] = SecretValue(settings[name])
-        try:
-            checked = msgspec.convert(settings, BentoCloudSettings, dec_hook=_instance)
-        except msgspec.ValidationError as exc:
-            raise InvalidRequestError(
-                f"a setting of BentoCloud is wrong: {exc}",
-                hint="`moorage providers show bentocloud` lists the settings",
-            ) from exc
+            given["endpoint"] = endpoint
+        checked = settings_from(BentoCloudSettings, given, provider="bentocloud")
         self._connect(checked, clock or SystemClock(), Redactor(), _USER_AGENT)
 
     @classmethod
@@ -107,23 +95,5 @@ class Client:
         """Release every connection; a second time does nothing."""
         self.connection.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<Client {self.settings.endpoint}>"
-
-
-def _instance(type_: type, value: Any) -> Any:
-    if isinstance(value, type_):
-        return value
-    msg = f"Expected `{type_.__name__}`, got `{type(value).__name__}`"
-    raise ValueError(msg)
