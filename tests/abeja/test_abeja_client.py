@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import inspect
 import io
+import json
 import socket
 import tarfile
 import threading
@@ -29,6 +31,10 @@ VERSION_ID = "ver-0123456789abcdef"
 TOKEN = "dummy-personal-access-token"
 MIB = 1024 * 1024
 SERVICE = {"service_id": SERVICE_ID, "status": "READY"}
+# The calls of the library, by our nouns, each with the names of its arguments.
+LIBRARY: dict[str, list[str]] = json.loads(
+    (Path(__file__).parent / "library_calls.json").read_text()
+)
 RUN = {"run_id": "run-0123456789abcdef", "status": "SUBMITTED"}
 
 
@@ -375,14 +381,152 @@ def test_reply_of_an_app_can_be_read(client: Client, peer: Peer) -> None:
         client.services.request_service(DEPLOYMENT, SERVICE_ID, json={})
 
 
-def test_half_an_output_is_refused(client: Client, peer: Peer) -> None:
+@pytest.mark.parametrize(
+    "half",
+    [
+        {"output_service_name": "datalake"},
+        {"output_service_name": "datalake", "output_service_id": ""},
+        {"output_service_name": "", "output_service_id": "2"},
+    ],
+)
+def test_half_an_output_is_refused(client: Client, peer: Peer, half: dict[str, str]) -> None:
     """A trigger with half an output is refused and not made without one."""
     with pytest.raises(errors.InvalidRequestError):
-        client.triggers.create_trigger(
-            DEPLOYMENT, VERSION_ID, "datalake", "1", output_service_name="datalake"
-        )
+        client.triggers.create_trigger(DEPLOYMENT, VERSION_ID, "datalake", "1", **half)
 
     assert not peer.arrived
+
+
+@pytest.mark.parametrize(
+    ("noun", "method", "arguments", "empty", "absent"),
+    [
+        (
+            "triggers",
+            "create_trigger",
+            (DEPLOYMENT, VERSION_ID, "datalake", "1"),
+            {"output_service_name": "", "output_service_id": "", "model_id": ""},
+            {"output_service_name", "output_service_id", "models"},
+        ),
+        (
+            "runs",
+            "create_run",
+            (DEPLOYMENT, VERSION_ID),
+            {"output_template": {}, "model_id": ""},
+            {"output_template", "models"},
+        ),
+        (
+            "deployments",
+            "create_deployment_from_template",
+            (DEPLOYMENT, 1, "0.0.1", "main:handler", "image"),
+            {"user_parameters": {}},
+            {"user_parameters"},
+        ),
+        (
+            "secrets",
+            "create_secret",
+            ("NAME", "value"),
+            {"description": "", "expired_at": "", "integration_service_ids": []},
+            {"description", "expired_at", "integration_service_ids"},
+        ),
+    ],
+)
+def test_empty_values_where_something_is_made(
+    client: Client,
+    peer: Peer,
+    noun: str,
+    method: str,
+    arguments: tuple[Any, ...],
+    empty: dict[str, Any],
+    absent: set[str],
+) -> None:
+    """Where something is made, an empty value that says nothing is the same as none."""
+    peer.default = Answer.of(
+        {"trigger_id": "1", "run_id": "1", "version_id": "1", "id": "1", "status": ""}
+    )
+    call = getattr(getattr(client, noun), method)
+    call(*arguments, **empty)
+    call(*arguments)
+
+    first, second = (request.json for request in peer.arrived)
+    assert absent.isdisjoint(first)
+    assert first == second
+
+
+def test_empty_input_of_a_run_is_an_input(client: Client, peer: Peer) -> None:
+    """A handler can be given an empty object, which is something else than no input."""
+    peer.answer(Answer.of(RUN))
+    client.runs.create_run(DEPLOYMENT, VERSION_ID, input_data={})
+
+    assert peer.arrived[0].json["input_data"] == {}
+
+
+def test_deployment_without_a_name_is_refused(client: Client, peer: Peer) -> None:
+    """A deployment has a name."""
+    with pytest.raises(errors.InvalidRequestError):
+        client.deployments.create_deployment()
+
+    assert not peer.arrived
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"instance_type": "cpu-3"},
+        {"instance_type": "gpu:b-1"},
+        {"notebook_type": "book"},
+        {"notebook_type": ""},
+        {"image": ""},
+    ],
+)
+def test_notebook_that_cannot_be_is_refused(
+    client: Client, peer: Peer, wrong: dict[str, str]
+) -> None:
+    """A notebook's machine and kind are among those that there are."""
+    with pytest.raises(errors.InvalidRequestError):
+        client.notebooks.create_notebook("definition", **wrong)
+    with pytest.raises(errors.InvalidRequestError):
+        client.notebooks.update_notebook("definition", "1", **wrong)
+    if "notebook_type" in wrong:
+        with pytest.raises(errors.InvalidRequestError):
+            client.notebooks.start_notebook("definition", "1", **wrong)
+
+    assert not peer.arrived
+
+
+def test_values_that_are_not_given_make_no_body(client: Client, peer: Peer) -> None:
+    """A call whose one value is missing sends no body, and no query for empty values."""
+    peer.default = Answer(200, b"[]")
+    client.datasets.bulk_update_dataset_item("1")
+    client.datasets.list_datasets(max_results=0, next_token="")
+
+    bulk, listing = peer.arrived
+    assert (bulk.body, bulk.headers.get("content-type")) == (b"", None)
+    assert listing.query == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (503, {"status": "not ready yet"}, "not ready yet"),
+        (400, {"error": "bad_request", "error_description": "no", "error_detail": ["n"]}, '["n"]'),
+    ],
+)
+def test_refusal_is_told_in_full(peer: Peer, status: int, body: dict[str, Any], said: str) -> None:
+    """What a service's container says under its own key is told, and so are details."""
+    peer.answer(Answer.of(body, status))
+    with connect(peer, attempts=1) as client, pytest.raises(errors.MoorageError) as caught:
+        client.services.get_service(DEPLOYMENT, SERVICE_ID)
+
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("call", sorted(LIBRARY))
+def test_calls_of_the_library_are_there(client: Client, call: str) -> None:
+    """Every call of the platform's library is there by its name, and takes its arguments."""
+    noun, _, method = call.partition(".")
+    ours = inspect.signature(getattr(getattr(client, noun), method)).parameters
+
+    assert set(LIBRARY[call]) <= set(ours)
 
 
 @pytest.mark.parametrize("name", ["cpu-10", "cpu-0.25", "gpu:b-4", "gpu-1"])

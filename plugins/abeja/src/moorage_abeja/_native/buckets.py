@@ -11,7 +11,7 @@ from moorage.plugin import Progress, open_source
 from moorage.plugin.transport import Data, FileField, Form
 
 from .._wire_storage import Bucket, BucketFile, BucketFiles, BucketInfo, Buckets
-from .noun import ORGANIZATION, Noun, given
+from .noun import ORGANIZATION, Noun, filled, given
 from .paging import numbered, pages
 
 _BUCKETS = f"{ORGANIZATION}/buckets"
@@ -181,7 +181,7 @@ class BucketsApi(Noun):
                 ),
                 FileField(
                     "parameters",
-                    msgspec.json.encode(given(lifetime=lifetime)),
+                    msgspec.json.encode(filled(lifetime=lifetime)),
                     filename="params.json",
                     content_type="application/json",
                 ),

@@ -34,8 +34,14 @@ class DatasetsApi(Noun):
         next_token: str | None = None,
         organization_id: str | None = None,
     ) -> list[Dataset]:
-        """Return data sets."""
-        query = {"max_results": max_results, "next_token": next_token}
+        """Return a page of data sets.
+
+        Args:
+            max_results: At most this many; by default, and for 0, the platform decides.
+            next_token: Where to go on. How an answer tells it is not documented.
+            organization_id: By default the client's.
+        """
+        query = {"max_results": max_results or None, "next_token": next_token or None}
         return self._call("GET", _DATASETS, list[Dataset], organization_id, query=query)
 
     def get_dataset(self, dataset_id: str, *, organization_id: str | None = None) -> Dataset:
@@ -97,10 +103,10 @@ class DatasetsApi(Noun):
         *,
         organization_id: str | None = None,
     ) -> list[DatasetItem]:
-        """Change the annotations of many items."""
-        body = None if bulk_attributes is None else list(bulk_attributes)
+        """Change the annotations of many items, each named by `dataset_item_id`."""
+        body = {} if bulk_attributes is None else {"json": list(bulk_attributes)}
         ids = {"dataset_id": dataset_id}
-        return self._call("PUT", _ITEMS, list[DatasetItem], organization_id, ids, json=body)
+        return self._call("PUT", _ITEMS, list[DatasetItem], organization_id, ids, **body)
 
     def delete_dataset_item(
         self, dataset_id: str, dataset_item_id: int | str, *, organization_id: str | None = None

@@ -22,7 +22,7 @@ class DeploymentsApi(Noun):
 
     def create_deployment(
         self,
-        name: str,
+        name: str = "",
         description: str | None = "",
         *,
         default_environment: Mapping[str, str] | None = None,
@@ -31,16 +31,19 @@ class DeploymentsApi(Noun):
         """Create a deployment.
 
         Args:
-            name: What people call it.
+            name: What people call it; it must have one.
             description: What it is for.
             default_environment: Environment variables of everything that runs in it.
             organization_id: By default the client's.
+
+        Raises:
+            InvalidRequestError: It has no name; nothing was sent.
         """
         check_given(name=name)
         body = {
             "name": name,
             "description": description,
-            **given(default_environment=_plain(default_environment)),
+            **given(default_environment=_filled(default_environment)),
         }
         return self._call("POST", _DEPLOYMENTS, Deployment, organization_id, json=body)
 
@@ -108,7 +111,7 @@ class DeploymentsApi(Noun):
             "version": version,
             "handler": handler,
             "image": image,
-            **given(user_parameters=_plain(user_parameters)),
+            **given(user_parameters=_filled(user_parameters)),
         }
         ids = {"deployment_id": deployment_id}
         return self._call("POST", _VERSIONS, CodeVersion, organization_id, ids, json=body)
@@ -130,7 +133,7 @@ class DeploymentsApi(Noun):
             "version": version,
             "handler": handler,
             "image": image,
-            **given(user_parameters=_plain(user_parameters)),
+            **given(user_parameters=_filled(user_parameters)),
         }
         ids = {"deployment_id": deployment_id}
         path = f"{DEPLOYMENT}/code_templates"
@@ -154,7 +157,7 @@ class DeploymentsApi(Noun):
             "image": image,
             "version": version,
             **given(
-                handler=handler, git_branch=git_branch, user_parameters=_plain(user_parameters)
+                handler=handler, git_branch=git_branch, user_parameters=_filled(user_parameters)
             ),
         }
         ids = {"deployment_id": deployment_id}
@@ -330,6 +333,11 @@ class DeploymentsApi(Noun):
         else:
             if isinstance(failure, MoorageError) and failure.retry is Retry.UNKNOWN_OUTCOME:
                 failure.retry = Retry.SAFE  # whatever arrived is gone again
+
+
+def _filled(values: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Return variables of something new, for which no variables are the same as none given."""
+    return dict(values) if values else None
 
 
 def _plain(values: Mapping[str, str] | None) -> dict[str, str] | None:

@@ -23,7 +23,8 @@ class Noun:
     """A part of the client.
 
     `None` for an optional argument means that it is not given. What is given travels as it is,
-    zeros and empty texts too.
+    zeros and empty texts too; only where something is made, what is empty and says nothing more
+    than what is not given is left out, as the platform's own library does.
     """
 
     def __init__(self, http: HttpClient, organization_id: str) -> None:
@@ -68,6 +69,11 @@ class Noun:
 def given(**values: Any) -> dict[str, Any]:
     """Return what is not `None`."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def filled(**values: Any) -> dict[str, Any]:
+    """Return what is neither `None` nor empty."""
+    return {key: value for key, value in values.items() if value is not None and value != ""}
 
 
 def moment(value: datetime | str | None, *, up: bool = False) -> str | None:

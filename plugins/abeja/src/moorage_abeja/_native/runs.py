@@ -33,7 +33,8 @@ class RunsApi(Noun):
         Args:
             deployment_id: Whose code.
             version_id: Which version of it.
-            input_data: A JSON object for the handler, or `{"$datalake:1": "CHANNEL/FILE"}`.
+            input_data: A JSON object for the handler, or `{"$datalake:1": "CHANNEL/FILE"}`;
+                an empty object is one.
             output_template: `{"$datalake:1": "CHANNEL"}` for the channel that takes the result.
             distribution: Chooses one of the platform's queues.
             retry_count: How often a failed run is repeated, 0 to 9; by default 5.
@@ -46,8 +47,8 @@ class RunsApi(Noun):
             "environment": dict(environment or {}),  # always there
             **given(
                 input_data=input_data,
-                output_template=output_template,
-                models=None if model_id is None else {"alias": model_id},
+                output_template=output_template or None,  # an empty one names no channel
+                models={"alias": model_id} if model_id else None,
                 retry_count=retry_count,
                 distribution=distribution,
             ),

@@ -128,7 +128,10 @@ class SecretsApi(Noun):
             "name": name,
             "value": _encoded(value),
             **_described(
-                description, expired_at, integration_service_type, integration_service_ids
+                description or None,
+                expired_at or None,
+                integration_service_type or None,
+                list(integration_service_ids or ()) or None,
             ),
         }
         return self._call("POST", _SECRETS, Secret, organization_id, json=body)

@@ -19,7 +19,7 @@ from .._wire_training import (
 )
 from .archives import zipped_files
 from .models import DEFINITION, DEFINITIONS, ModelsApi, archive_form
-from .noun import archive_filter, check_instance_type, given
+from .noun import archive_filter, check_instance_type, filled, given
 from .paging import numbered
 from .transfer import fetched
 
@@ -148,9 +148,9 @@ class TrainingApi(ModelsApi):
         """
         parameters = {
             "handler": handler,
-            **given(
+            **filled(
                 image=image,
-                environment=None if environment is None else dict(environment),
+                environment=dict(environment) if environment else None,
                 description=description,
             ),
         }

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from moorage.errors import InvalidRequestError
 
 from .._wire import Message, Run, Runs, Trigger, Triggers
-from .noun import DEPLOYMENT, Noun, given
+from .noun import DEPLOYMENT, Noun, filled, given
 from .paging import pages
 
 _TRIGGERS = f"{DEPLOYMENT}/triggers"
@@ -48,7 +48,9 @@ class TriggersApi(Noun):
         Raises:
             InvalidRequestError: Only half of the output is given.
         """
-        output = given(output_service_name=output_service_name, output_service_id=output_service_id)
+        output = filled(
+            output_service_name=output_service_name, output_service_id=output_service_id
+        )
         if len(output) == 1:
             raise InvalidRequestError(
                 "the output of a trigger is a service's name and its id",
@@ -62,7 +64,7 @@ class TriggersApi(Noun):
             "environment": None if environment is None else dict(environment),
             **output,
             **given(
-                models=None if model_id is None else {"alias": model_id},
+                models={"alias": model_id} if model_id else None,
                 retry_count=retry_count,
                 distribution=distribution,
             ),
