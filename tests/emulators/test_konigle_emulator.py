@@ -198,6 +198,7 @@ from konigle import AsyncClient, Client
 from konigle.exceptions import APIError
 from konigle.models.cloud.computer import ComputerCreate
 from konigle.models.cloud.webapp import WebAppCreate
+from konigle.models.core.media_asset import DocumentCreate, ImageCreate
 from konigle.models.core.upload import UploadCreate
 
 url, key, prefix, mode = sys.argv[1:]
@@ -237,6 +238,22 @@ def steps(client):
     marked = yield client.uploads.mark_started(announced["id"])
     assert marked.status == "uploading" and marked.url is None, marked
     assert (yield client.uploads.delete(upload.id))
+    document = yield client.documents.create(DocumentCreate(
+        name=f"{prefix}-notes", tags="x,y", meta={"k": [1]}, file=(b"a,b", "t.csv")))
+    assert (document.tags, document.meta, document.size) == (["x", "y"], {"k": [1]}, 3), document
+    image = yield client.images.create(ImageCreate(name=prefix, image=(b"png", "a.png")))
+    page = yield client.documents.list(q=f"{prefix}-notes", ordering="-created_at")
+    assert [d.id for d in page.payload] == [document.id], page
+    page = yield client.images.search(prefix)
+    assert [i.id for i in page.payload] == [image.id], page
+    changed = yield client.documents.update(document.id, {"alt_text": "numbers"})
+    assert changed.alt_text == "numbers", changed
+    assert (yield client.documents.delete(document.id))
+    assert (yield client.images.delete(image.id))
+    assert (yield client.connections.list()).payload == []
+    changed = yield cloud.spaces.update(space.id, {"custom_domain": "example.com"})
+    assert changed.custom_domain_status == "pending", changed
+    assert (yield cloud.spaces.delete(space.id))
     assert (yield cloud.webapps.delete(webapp.id))
     assert (yield cloud.computers.delete(computer.id))
     for wrong in (lambda: cloud.computers.get(computer.id), lambda: cloud.jobs.delete("1")):

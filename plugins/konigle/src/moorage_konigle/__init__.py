@@ -26,13 +26,27 @@ if TYPE_CHECKING:
         WebApp,
         WebAppCreate,
     )
+    from ._wire_assets import (
+        Connection,
+        Document,
+        DocumentCreate,
+        Image,
+        ImageCreate,
+        Video,
+        VideoCreate,
+    )
 
 __all__ = [
     "NULL",
     "Client",
     "Computer",
     "ComputerCreate",
+    "Connection",
     "Deployment",
+    "Document",
+    "DocumentCreate",
+    "Image",
+    "ImageCreate",
     "Job",
     "KonigleSettings",
     "Packed",
@@ -40,6 +54,8 @@ __all__ = [
     "Space",
     "Upload",
     "UploadCreate",
+    "Video",
+    "VideoCreate",
     "WebApp",
     "WebAppCreate",
     "moorage_provider",
@@ -48,8 +64,15 @@ __all__ = [
 
 _HOMES = {
     "Client": "_client",
+    "Connection": "_wire_assets",
+    "Document": "_wire_assets",
+    "DocumentCreate": "_wire_assets",
+    "Image": "_wire_assets",
+    "ImageCreate": "_wire_assets",
     "KonigleSettings": "_settings",
     "Packed": "_pack",
+    "Video": "_wire_assets",
+    "VideoCreate": "_wire_assets",
     "pack": "_pack",
 }
 

@@ -1,5 +1,6 @@
 """What is sent: structs and mappings as JSON, checked before anything leaves."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from moorage.errors import InvalidRequestError
 from ._wire import NULL
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 def checked(data: T | Mapping[str, Any], kind: type[T], noun: str) -> T:
@@ -40,6 +42,54 @@ def body_of(data: Any, noun: str) -> dict[str, Any]:
         for key, value in _plain(data, noun).items()
         if value is not None
     }
+
+
+def described(data: S | Mapping[str, Any], kind: type[S], noun: str, file: str) -> S:
+    """Return what is said about a file as a struct, whether it was one or a mapping.
+
+    Args:
+        data: The struct or mapping.
+        kind: The struct's kind, all of whose fields but the file are texts or an object.
+        noun: What it describes, for people.
+        file: Name of the field that is the file, which is taken as it is.
+
+    Raises:
+        InvalidRequestError: A field is missing, unknown or of the wrong kind.
+    """
+    if isinstance(data, kind):
+        return data
+    fields = body_of(data, noun)
+    wrong = {name: "is unknown" for name in fields if name not in kind.__struct_fields__}
+    for field in msgspec.structs.fields(kind):
+        if field.name not in fields:
+            if field.required:
+                wrong[field.name] = "is missing"
+        elif field.name != file:
+            want = dict if field.name == "meta" else str
+            if type(fields[field.name]) is not want:
+                wrong[field.name] = f"is no {want.__name__}"
+    if wrong:
+        raise InvalidRequestError(
+            f"{noun} is described by other fields: "
+            + ", ".join(f"{name!r} {why}" for name, why in sorted(wrong.items())),
+            hint=f"`{kind.__name__}` describes the fields",
+            fields=wrong,
+        )
+    return kind(**fields)
+
+
+def json_text(value: Any, noun: str) -> str:
+    """Return an object as the text of a form's part.
+
+    Raises:
+        InvalidRequestError: It is not JSON.
+    """
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise InvalidRequestError(
+            f"{noun} is a JSON object: {exc}", fields={"meta": "not JSON"}
+        ) from exc
 
 
 def _plain(data: Any, noun: str) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from ._errors import refine
 from ._settings import KonigleSettings
 
 if TYPE_CHECKING:
+    from ._assets import Documents, Images, Videos
     from ._computers import Computers
+    from ._connections import Connections
     from ._jobs import ServiceJobs
     from ._spaces import Spaces
     from ._uploads import Uploads
@@ -103,6 +105,34 @@ class Client(Closing):
         from ._uploads import Uploads
 
         return Uploads(self.http, self.settings.endpoint)
+
+    @functools.cached_property
+    def documents(self) -> "Documents":
+        """Documents that are published on a site."""
+        from ._assets import Documents
+
+        return Documents(self.http)
+
+    @functools.cached_property
+    def images(self) -> "Images":
+        """Images that are published on a site."""
+        from ._assets import Images
+
+        return Images(self.http)
+
+    @functools.cached_property
+    def videos(self) -> "Videos":
+        """Videos that are published on a site."""
+        from ._assets import Videos
+
+        return Videos(self.http)
+
+    @functools.cached_property
+    def connections(self) -> "Connections":
+        """Other services that the project is connected with."""
+        from ._connections import Connections
+
+        return Connections(self.http)
 
     @property
     def cloud(self) -> Self:

@@ -13,7 +13,8 @@ from ._wire import Page, to_page
 
 T = TypeVar("T")
 
-_LARGEST_PAGE = 200
+LARGEST_PAGE = 200
+"""How many items a page can have."""
 
 
 class Manager(Generic[T]):
@@ -48,8 +49,8 @@ class Manager(Generic[T]):
             InvalidRequestError: There is no such page size or filter; nothing was sent.
             NotFoundError: There is no such page.
         """
-        _check_number("page", page, None)
-        _check_number("page_size", page_size, _LARGEST_PAGE)
+        check_number("page", page, None)
+        check_number("page_size", page_size, LARGEST_PAGE)
         query = {"page": page, "page_size": page_size, **self._query(filters, filter_kwargs)}
         envelope = self._http.call("GET", self._path, query=query, returns=self._envelope)
         return to_page(envelope, page, page_size)
@@ -68,7 +69,7 @@ class Manager(Generic[T]):
         Raises:
             InvalidRequestError: As for `list`, at once.
         """
-        _check_number("page_size", page_size, _LARGEST_PAGE)
+        check_number("page_size", page_size, LARGEST_PAGE)
         return self._items(page_size, self._query(filters, filter_kwargs))
 
     def get(self, id_: str) -> T:
@@ -162,7 +163,8 @@ class Manager(Generic[T]):
             number += 1
 
 
-def _check_number(name: str, value: int, largest: int | None) -> None:
+def check_number(name: str, value: int, largest: int | None) -> None:
+    """Refuse what is no whole number from 1 to the largest."""
     fits = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     if not fits or (largest is not None and value > largest):
         limits = f"from 1 to {largest}" if largest else "from 1 on"

@@ -1,6 +1,6 @@
 """The file of an upload, in any of the forms in which it may be given."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,23 +22,30 @@ UNNAMED = "upload.bin"
 
 ANY_TYPE = "application/octet-stream"
 
-_DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+_OFFICE = "application/vnd.openxmlformats-officedocument"
 
 # The kinds of file that the service takes. The same table on every machine, unlike the system's.
 _TYPES = {
     ".csv": "text/csv",
     ".doc": "application/msword",
-    ".docx": _DOCX,
+    ".docx": f"{_OFFICE}.wordprocessingml.document",
     ".gif": "image/gif",
     ".jpeg": "image/jpeg",
     ".jpg": "image/jpeg",
+    ".mp4": "video/mp4",
     ".pdf": "application/pdf",
     ".png": "image/png",
     ".svg": "image/svg+xml",
     ".txt": "text/plain",
+    ".webm": "video/webm",
     ".webp": "image/webp",
+    ".xls": "application/vnd.ms-excel",
+    ".xlsx": f"{_OFFICE}.spreadsheetml.sheet",
     ".zip": "application/zip",
 }
+
+ENDINGS = tuple(ending for ending in _TYPES if ending not in (".mp4", ".webm", ".xls", ".xlsx"))
+"""What the name of an upload can end in."""
 
 
 class UploadFile(msgspec.Struct, frozen=True):
@@ -55,27 +62,32 @@ class UploadFile(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def opened(file: Any, http: HttpClient) -> Iterator[UploadFile]:
+def opened(file: Any, http: HttpClient, endings: Sequence[str] = ENDINGS) -> Iterator[UploadFile]:
     """Give what stands for a file as something that can be sent.
+
+    Args:
+        file: What stands for it.
+        http: Fetches what is on another server.
+        endings: What its name can end in.
 
     Raises:
         InvalidRequestError: There is no such file, it ends in what the service does not take, or
             it is nothing that can be uploaded.
     """
     if isinstance(file, str) and file.startswith(("https://", "http://")):
-        with _remote(file, http) as found:
+        with _remote(file, http, endings) as found:
             yield found
         return
     if isinstance(file, str | Path):
-        yield file_of(Path(file))
+        yield file_of(Path(file), endings)
     elif isinstance(file, tuple) and len(file) == 2 and isinstance(file[1], str):
         content, filename = file
-        yield UploadFile(_content(content), filename, _type_of(filename))
+        yield UploadFile(_content(content), filename, _type_of(filename, endings))
     else:
         yield UploadFile(_content(file), UNNAMED, ANY_TYPE)
 
 
-def file_of(path: Path) -> UploadFile:
+def file_of(path: Path, endings: Sequence[str] = ENDINGS) -> UploadFile:
     """Return a file of this machine as something that can be sent.
 
     Raises:
@@ -85,14 +97,14 @@ def file_of(path: Path) -> UploadFile:
         raise InvalidRequestError(
             f"there is no file {str(path)!r}", hint="check the path", fields={"file": "missing"}
         )
-    return UploadFile(path, path.name, _type_of(path.name))
+    return UploadFile(path, path.name, _type_of(path.name, endings))
 
 
 @contextmanager
-def _remote(url: str, http: HttpClient) -> Iterator[UploadFile]:
+def _remote(url: str, http: HttpClient, endings: Sequence[str]) -> Iterator[UploadFile]:
     """Give a file of another server; it passes through this machine and is held nowhere."""
     filename = unquote(urlsplit(url).path.rpartition("/")[2])
-    content_type = _type_of(filename)
+    content_type = _type_of(filename, endings)
     with http.stream("GET", SignedUrl(url)) as stream:
         packed = "content-encoding" in stream.headers
         handle: BinaryIO = stream  # type: ignore[assignment]  # a raw stream that reads bytes
@@ -110,13 +122,14 @@ def _content(data: Any) -> Any:
     return from_start(data)
 
 
-def _type_of(filename: str) -> str:
-    found = _TYPES.get(Path(filename).suffix.lower())
-    if found is None:
+def _type_of(filename: str, endings: Sequence[str]) -> str:
+    ending = Path(filename).suffix.lower()
+    if ending not in endings:
         raise InvalidRequestError(
             f"{clean_url(filename)!r} cannot be uploaded under this name",
-            hint=f"the service takes {' '.join(_TYPES)}; put another file into a ZIP,"
-            " or upload its content without a name",
+            hint=f"the service takes {' '.join(endings)} here"
+            + ("; put another file into a ZIP" if ".zip" in endings else "")
+            + ", or upload its content without a name",
             fields={"file": "name ends in what the service does not take"},
         )
-    return found
+    return _TYPES[ending]

@@ -1,7 +1,6 @@
 """Uploads: the private files of a project."""
 
 import contextlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +8,6 @@ from typing import Any, TypeVar
 from moorage.errors import (
     AuthenticationError,
     ConflictError,
-    InvalidRequestError,
     MoorageError,
     PermissionDeniedError,
     UnsupportedError,
@@ -26,7 +24,7 @@ from moorage.plugin.transport import (
     TextField,
 )
 
-from ._body import body_of
+from ._body import described, json_text
 from ._manager import Manager
 from ._transfer import Transfer, own_path
 from ._upload_file import file_of, opened
@@ -72,13 +70,13 @@ class Uploads(Manager[Upload]):
                 does not take.
             MoorageError: With `retry` `unknown_outcome`, it may have been stored.
         """
-        create = data if isinstance(data, UploadCreate) else _create_of(data)
+        create = described(data, UploadCreate, "an upload", "file")
         fields: list[TextField | FileField] = [
             TextField("name", create.name),
             TextField("tags", create.tags),
         ]
         if create.meta is not None:
-            fields.append(TextField("meta", _meta(create.meta)))
+            fields.append(TextField("meta", json_text(create.meta, "an upload's meta")))
         if create.description is not None:
             fields.append(TextField("description", create.description))
         with opened(create.file, self._http) as file:
@@ -245,30 +243,3 @@ class Uploads(Manager[Upload]):
         return self._http.call(
             "POST", f"{PATH}/{{id}}/{what}", {"id": id_}, returns=Upload, repeatable=True
         )
-
-
-def _meta(meta: dict[str, Any]) -> str:
-    try:
-        return json.dumps(meta, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise InvalidRequestError(
-            f"an upload's meta is a JSON object: {exc}", fields={"meta": "not JSON"}
-        ) from exc
-
-
-def _create_of(data: Mapping[str, Any]) -> UploadCreate:
-    fields = body_of(data, "an upload") if isinstance(data, Mapping) else {}
-    known = set(UploadCreate.__struct_fields__)
-    wrong = sorted(set(fields) - known)
-    kinds = {"name": str, "tags": str, "meta": dict, "description": str}
-    wrong += [key for key, kind in kinds.items() if key in fields and type(fields[key]) is not kind]
-    if "file" not in fields or wrong:
-        raise InvalidRequestError(
-            "an upload is described by "
-            + (
-                f"other fields: {', '.join(wrong)} cannot be used" if wrong else "a `file` at least"
-            ),
-            hint="`UploadCreate` describes the fields",
-            fields=dict.fromkeys(wrong or ["file"], "cannot be used"),
-        )
-    return UploadCreate(**fields)

@@ -12,8 +12,10 @@ from .._emulator import Emulator
 from .._fault_script import StorageFault
 from .errors import keyed, refusals
 from .routes import Routes
+from .site_routes import SiteRoutes
 from .spaces import SpaceServers
 from .state import CloudState
+from .state_site import SiteState
 from .state_uploads import UploadState
 
 KEY = "konigle-emulator-key"
@@ -26,6 +28,7 @@ class KonigleEmulator(Emulator):
     Attributes:
         state: Computers, web apps, spaces and jobs; look at it and change it within `call`.
         uploads: Private files; likewise.
+        site: Published files and connections; likewise.
     """
 
     provider = "konigle"
@@ -35,6 +38,7 @@ class KonigleEmulator(Emulator):
         place = Path(tempfile.mkdtemp(prefix="moorage-konigle-"))
         self.state = CloudState(self.clock, self.pace)
         self.uploads = UploadState(self.clock, self.state.new_id, lambda: self.origin(1))
+        self.site = SiteState(self.clock, self.state.new_id, self.uploads.store)
         servers = SpaceServers(lambda: self.apps, place, self)
         self.state.install = servers.install
         self._add_computer(COMPUTER)
@@ -45,6 +49,7 @@ class KonigleEmulator(Emulator):
 
         api = web.Application(middlewares=[refusals, keyed(KEY, "Token")])
         Routes(self.state, self.uploads, servers, lambda: self.url).add_to(api)
+        SiteRoutes(self.site, self.uploads.store, lambda: self.url).add_to(api)
         api.on_cleanup.append(end)
         return api, self.uploads.store.application()
 

@@ -149,6 +149,8 @@ class Space(msgspec.Struct, kw_only=True):
     webapp: str
     platform_domain: str
     created_at: datetime
+    custom_domain: str = ""
+    custom_domain_status: str = "unmapped"
     last_deployed_at: datetime | None = None
     last_deployment_status: str | None = None
     release: Release | None = None
@@ -162,8 +164,8 @@ class Space(msgspec.Struct, kw_only=True):
             "status": self.status,
             "webapp": self.webapp,
             "platform_domain": self.platform_domain,
-            "custom_domain": "",
-            "custom_domain_status": "unmapped",
+            "custom_domain": self.custom_domain,
+            "custom_domain_status": self.custom_domain_status,
             "last_deployed_at": self.last_deployed_at and stamp(self.last_deployed_at),
             "last_deployment_status": self.last_deployment_status,
             "created_at": stamp(self.created_at),

@@ -2,16 +2,17 @@
 
 import asyncio
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 
 from aiohttp import web
 
-from .._incoming import Form, FormFile, Malformed, json_object, query_number, read_form
+from .._incoming import read_form
 from .._object_store import LIFETIME_S
 from .._stored_object import Refused, send_object
 from .errors import RefusalError, answer, invalid, not_found
+from .fields import body_of, file_of, meta_of, short_text, tags_of
+from .pages import page_of
 from .releases import Release
 from .resources import found, of
 from .spaces import SpaceServers
@@ -20,7 +21,6 @@ from .state_uploads import UploadState
 
 _CLOUD = "/cloud/api/v1"
 _UPLOADS = "/admin/api/uploads"
-_LARGEST_PAGE = 200
 
 
 class Routes:
@@ -56,6 +56,8 @@ class Routes:
             ("DELETE", f"{_CLOUD}/webapps/{{id}}", self._delete_webapp),
             ("GET", f"{_CLOUD}/spaces", self._spaces),
             ("GET", f"{_CLOUD}/spaces/{{id}}", self._space),
+            ("PATCH", f"{_CLOUD}/spaces/{{id}}", self._change_space),
+            ("DELETE", f"{_CLOUD}/spaces/{{id}}", self._delete_space),
             ("POST", f"{_CLOUD}/spaces/{{id}}/deploy", self._deploy),
             ("POST", f"{_CLOUD}/spaces/{{id}}/promote", self._promote),
             ("GET", f"{_CLOUD}/jobs", self._jobs),
@@ -79,7 +81,7 @@ class Routes:
         return self._page(request, [c.shown() for c in self._state.computers.values()])
 
     async def _create_computer(self, request: web.Request) -> web.Response:
-        computer, job = self._state.create_computer(await _body(request))
+        computer, job = self._state.create_computer(await body_of(request))
         return answer({"computer": computer.shown(), "job_id": job.id}, 201)
 
     async def _computer(self, request: web.Request) -> web.Response:
@@ -87,7 +89,7 @@ class Routes:
         return answer(found(self._state.computers, _id(request)).shown())
 
     async def _change_computer(self, request: web.Request) -> web.Response:
-        computer = self._state.change_computer(_id(request), await _body(request))
+        computer = self._state.change_computer(_id(request), await body_of(request))
         return answer(computer.shown())
 
     async def _delete_computer(self, request: web.Request) -> web.Response:
@@ -101,7 +103,7 @@ class Routes:
         return self._page(request, [webapp.shown() for webapp in wanted])
 
     async def _create_webapp(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await body_of(request)
         servers = await self._servers.prepare(2)
         try:
             webapp, job = self._state.create_webapp(body, servers.domain)
@@ -122,7 +124,7 @@ class Routes:
         return answer(found(self._state.webapps, _id(request)).shown())
 
     async def _change_webapp(self, request: web.Request) -> web.Response:
-        return answer(self._state.change_webapp(_id(request), await _body(request)).shown())
+        return answer(self._state.change_webapp(_id(request), await body_of(request)).shown())
 
     async def _delete_webapp(self, request: web.Request) -> web.Response:
         for space in self._state.delete_webapp(_id(request)):
@@ -140,10 +142,18 @@ class Routes:
         self._state.look_around()
         return answer(found(self._state.spaces, _id(request)).shown())
 
+    async def _change_space(self, request: web.Request) -> web.Response:
+        return answer(self._state.change_space(_id(request), await body_of(request)).shown())
+
+    async def _delete_space(self, request: web.Request) -> web.Response:
+        self._state.delete_space(_id(request))
+        await self._servers.remove(_id(request))
+        return web.Response(status=204)
+
     async def _deploy(self, request: web.Request) -> web.Response:
         self._state.check_idle(found(self._state.spaces, _id(request)))
         async with read_form(request, self._uploads.store.receive, "zip_file") as form:
-            archive = _file(form, "zip_file").content.path
+            archive = file_of(form, "zip_file").content.path
             try:
                 release = await asyncio.to_thread(Release, archive)
             except (zipfile.BadZipFile, OSError, NotImplementedError) as exc:
@@ -169,20 +179,20 @@ class Routes:
 
     async def _create_upload(self, request: web.Request) -> web.Response:
         async with read_form(request, self._uploads.store.receive, "file") as form:
-            file, texts = _file(form, "file"), form.texts
+            file, texts = file_of(form, "file"), form.texts
             upload = self._uploads.add(
                 file.content,
                 file.name,
                 file.content_type,
-                name=_short(texts, "name", 255),
-                description=_short(texts, "description", 1000),
-                tags=[tag.strip() for tag in texts.get("tags", "").split(",") if tag.strip()],
-                meta=_meta(texts.get("meta")),
+                name=short_text(texts, "name", 255),
+                description=short_text(texts, "description", 1000),
+                tags=tags_of(texts),
+                meta=meta_of(texts.get("meta")),
             )
             return answer(self._shown(upload), 201)
 
     async def _announce_upload(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await body_of(request)
         for field, kind in (("mime_type", str), ("file_size", int), ("filename", str)):
             if not isinstance(body.get(field), kind):
                 raise invalid(**{field: "This field is required."})
@@ -232,60 +242,8 @@ class Routes:
         return self._uploads.shown(upload, self._origin())
 
     def _page(self, request: web.Request, items: list[Any]) -> web.Response:
-        page = _number(request, "page", 1)
-        size = min(_number(request, "page_size", 20), _LARGEST_PAGE)
-        pages = max(1, -(-len(items) // size))
-        if page > pages:
-            raise RefusalError(404, {"detail": "Invalid page."})
-
-        def link(number: int) -> str | None:
-            if not 1 <= number <= pages:
-                return None
-            query = {**request.query, "page": str(number), "page_size": str(size)}
-            return f"{self._origin()}{request.path}?{urlencode(query)}"
-
-        return answer(
-            {
-                "count": len(items),
-                "next": link(page + 1),
-                "previous": link(page - 1),
-                "payload": items[(page - 1) * size : page * size],
-                "num_pages": pages,
-            }
-        )
+        return page_of(request, items, self._origin())
 
 
 def _id(request: web.Request) -> str:
     return request.match_info["id"]
-
-
-def _number(request: web.Request, name: str, default: int) -> int:
-    try:
-        return query_number(request, name, least=1) or default
-    except Malformed as exc:
-        raise RefusalError(404, {"detail": "Invalid page."}) from exc
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    return json_object(await request.read())
-
-
-def _file(form: Form, field: str) -> FormFile:
-    file = form.files.get(field)
-    if file is None or not file.name:
-        raise invalid(**{field: "No file was submitted."})
-    return file
-
-
-def _short(texts: Mapping[str, str], field: str, longest: int) -> str:
-    text = texts.get(field, "")
-    if len(text) > longest:
-        raise invalid(**{field: f"Ensure this field has no more than {longest} characters."})
-    return text
-
-
-def _meta(text: str | None) -> dict[str, Any]:
-    try:
-        return json_object(text.encode()) if text is not None else {}
-    except Malformed as exc:
-        raise invalid(meta="Value must be a JSON object.") from exc

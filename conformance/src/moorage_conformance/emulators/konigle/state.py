@@ -12,7 +12,7 @@ from moorage.plugin import Clock
 from .._pace import Pace
 from .errors import conflict, invalid, refused
 from .releases import Release
-from .resources import Computer, Job, Space, WebApp, found, stamp
+from .resources import Computer, Job, Space, WebApp, found, of, stamp
 
 _EPOCH_MS = 1_704_067_200_000  # of snowflakes
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -187,6 +187,20 @@ class CloudState:
 
     # Spaces ---------------------------------------------------------------------------------------
 
+    def change_space(self, id_: str, body: Mapping[str, Any]) -> Space:
+        """Change what can be changed of a space; that this is its own domain is assumed."""
+        space: Space = found(self.spaces, id_)
+        _change(space, body, ("custom_domain",))
+        space.custom_domain_status = "pending" if space.custom_domain else "unmapped"
+        return space
+
+    def delete_space(self, id_: str) -> None:
+        """Delete a space; that the service lets a web app live without it is assumed."""
+        space: Space = found(self.spaces, id_)
+        if space.job is not None and space.job.running:
+            raise conflict("A deployment is already in progress.")
+        del self.spaces[id_]
+
     def deploy(self, id_: str, release: Release, display_name: str) -> dict[str, Any]:
         """Begin to let a space run a release."""
         space = found(self.spaces, id_)
@@ -200,11 +214,10 @@ class CloudState:
         if space.release is None:
             raise refused("Nothing is deployed to this space.")
         self.check_idle(space)
-        production = next(
-            other
-            for other in self.spaces.values()
-            if other.webapp == space.webapp and other.space_type == "production"
-        )
+        others = of(self.spaces.values(), webapp=space.webapp, space_type="production")
+        if not others:
+            raise refused("There is no production space to promote to.")
+        production = others[0]
         return self._release(production, space.release, "", "promote_space")
 
     def check_idle(self, space: Space) -> None:
