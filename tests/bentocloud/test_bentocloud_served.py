@@ -98,7 +98,14 @@ def test_bentoml_serves_a_portable_app(tmp_path: Path) -> None:
                 health = cloud.deployments.call("iris", "GET", "/healthz")
                 index = cloud.deployments.call("iris", "GET", "/")
                 answer = cloud.deployments.call("iris", "POST", "/predict", json={"rows": [SETOSA]})
-                absent = cloud.deployments.call("iris", "GET", "/nowhere")
+                absent = [
+                    cloud.deployments.call("iris", method, path)
+                    for method, path in (
+                        ("GET", "/nowhere"),
+                        ("POST", "/score"),  # no path of the app's is a job's
+                        ("POST", "/score/submit"),
+                    )
+                ]
                 job = cloud.jobs.submit("deployment/iris", "score", input={"rows": [SETOSA] * 3})
                 done = cloud.jobs.wait(job, timeout=60)
                 bad = cloud.jobs.submit("deployment/iris", "score", input={"nonsense": 1})
@@ -111,8 +118,9 @@ def test_bentoml_serves_a_portable_app(tmp_path: Path) -> None:
     assert (health.status, health.json()) == (200, {"status": "ok"})
     assert index.json()["app"] == "iris"
     assert answer.json()["predictions"][0]["species"] == "setosa"
-    assert absent.status == 404
-    assert "there is nothing at /nowhere" in absent.json()["error"]
+    assert [reply.status for reply in absent] == [404, 404, 404]
+    for reply, path in zip(absent, ("/nowhere", "/score", "/score/submit"), strict=True):
+        assert f"there is nothing at {path}" in reply.json()["error"]
     assert done.output["counts"] == {"setosa": 3}
     assert done.finished_at is not None
     assert "the input must be" in failed.value.message

@@ -73,7 +73,8 @@ class Artifacts:
 
         Args:
             source: A portable app (a directory with a `moorage.toml`), a directory or a file.
-            name: The app's own by default, else the file's or directory's.
+            name: The app's own by default, else what the provider's own files in it say, else the
+                file's or directory's.
             version: The app's own by default, else chosen by the provider from the content.
             kind: The app's own by default; `model` or `data` where there is no app.
             labels: Words to keep with it, on top of the app's own.
@@ -92,6 +93,7 @@ class Artifacts:
         _binding.check(self._session.capabilities, "artifacts.push", given)
         opened = source if isinstance(source, Source) else open_source(source)
         app = opened.app
+        is_named = name is not None or app is not None
         if name is None:
             name = app.name if app else _name_of(opened.path)
         check_name(name, "artifact")
@@ -112,6 +114,7 @@ class Artifacts:
             push = ArtifactPush(
                 source=opened,
                 name=name,
+                is_named=is_named,
                 version=version,
                 kind=found,
                 labels=merged,

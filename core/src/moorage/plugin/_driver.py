@@ -66,6 +66,10 @@ class ArtifactPush(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """Checked."""
 
+    is_named: bool = True
+    """Whether somebody chose the name. Where nobody did it is the directory's, and a provider takes
+    the name that its own files say instead."""
+
     version: str | None = None
     """Checked; `None` lets the provider choose, which then names equal content equally."""
 

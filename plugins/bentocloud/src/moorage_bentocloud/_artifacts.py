@@ -76,10 +76,10 @@ class Artifacts:
         """
         store = self._store(push.kind)
         pack = pack_of(push)
-        self._check_models(pack)
+        pack = self._with_models(pack)
         stored, is_new = self._transfers.push(store, pack, _labels_for(pack), push.progress)
         if not is_new:
-            return self._same(push.name, stored, pack)
+            return self._same(pack.name, stored, pack)
         # Not every answer repeats all that was said.
         return msgspec.structs.replace(
             to_artifact(pack.name, stored),
@@ -215,7 +215,9 @@ class Artifacts:
             hint="choose another version, or leave it out",
         )
 
-    def _check_models(self, pack: Pack) -> None:
+    def _with_models(self, pack: Pack) -> Pack:
+        """Return a bento with the sizes of its models counted, which have to be in the cloud."""
+        beside = 0
         for ref in pack.models:
             stored = self._models.find(ref.name, ref.version or "")
             if stored is None or stored.upload_status not in {DONE, ""}:
@@ -223,6 +225,13 @@ class Artifacts:
                     f"{pack.name}:{pack.version} needs the model {ref}, which is not in the cloud",
                     hint=f"push its directory first, with kind='model' and name={ref.name!r}",
                 )
+            if ref not in pack.models_inside and isinstance(stored, Model) and stored.manifest:
+                beside += stored.manifest.size_bytes
+        if not beside:
+            return pack
+        size = pack.manifest.size_bytes + beside
+        manifest = msgspec.structs.replace(pack.manifest, size_bytes=size)
+        return msgspec.structs.replace(pack, manifest=manifest)
 
     def _own_files(self, artifact: Artifact, unpacked: Path) -> Path:
         """Return the directory that holds what was pushed, and nothing else."""

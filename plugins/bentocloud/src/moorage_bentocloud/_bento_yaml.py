@@ -120,15 +120,16 @@ def _tags(values: Mapping[str, Any], registry: str | None = None) -> list[str]:
 
     Since the models of a service stand with it alone, both places are looked at.
     """
-    tags = [_tag(model) for model in values.get("models") or []]
+    models = [*(values.get("models") or [])]
     for service in values.get("services") or []:
-        tags += [
-            _tag(model)
-            for model in service.get("models") or []
-            if registry is None
-            or not isinstance(model, dict)
-            or model.get("registry", "bentoml") == registry
-        ]
+        models += service.get("models") or []
+    tags = [
+        _tag(model)
+        for model in models
+        if registry is None
+        or not isinstance(model, dict)
+        or model.get("registry", "bentoml") == registry
+    ]
     return list(dict.fromkeys(tags))
 
 

@@ -22,7 +22,7 @@ from . import _moments
 from ._capabilities import CAPABILITIES
 from ._endpoint import Endpoint
 from ._job_records import JobRecord, JobRecords
-from ._pack import portable
+from ._pack import TASKS, portable
 from ._v2 import V2
 from ._wire_deployments import Deployment
 from ._wire_store import BentoManifest
@@ -79,8 +79,8 @@ class Jobs:
             raise UnsupportedError(support.reason, capability="jobs.submit.artifact")
         deployment = self._v2.get_deployment(spec.deployment, self._cluster)
         body = _body(spec, deployment)
-        path = f"/{quote(spec.entrypoint, safe='')}"
-        reply = self._endpoint.call(deployment, _request("POST", f"{path}/submit", body))
+        path = _path(deployment, spec.entrypoint, "submit")
+        reply = self._endpoint.call(deployment, _request("POST", path, body))
         what = f"task {spec.entrypoint!r} of deployment {spec.deployment!r}"
         status = _decoded(reply, what, retry=Retry.UNKNOWN_OUTCOME)
         if not status.task_id:
@@ -149,7 +149,7 @@ class Jobs:
             return self.get(job_id)
         self._records.put(msgspec.structs.replace(record, retries=0))
         reply = self._endpoint.call(
-            deployment, _request("PUT", _path(record.entrypoint, "cancel", record.task))
+            deployment, _request("PUT", _path(deployment, record.entrypoint, "cancel", record.task))
         )
         after = self._status(deployment, record)
         state = _STATES.get(after.status, JobState.UNKNOWN)
@@ -193,7 +193,7 @@ class Jobs:
                 f"no job {record.id}: deployment {record.deployment!r} has no such task"
             )
         reply = self._endpoint.call(
-            deployment, _request("GET", _path(record.entrypoint, "status", record.task))
+            deployment, _request("GET", _path(deployment, record.entrypoint, "status", record.task))
         )
         return _decoded(reply, f"job {record.id}")
 
@@ -202,7 +202,7 @@ class Jobs:
     ) -> tuple[Any, str]:
         """Return the output of a task that has succeeded, or why it failed."""
         reply = self._endpoint.call(
-            deployment, _request("GET", _path(record.entrypoint, "get", record.task))
+            deployment, _request("GET", _path(deployment, record.entrypoint, "get", record.task))
         )
         if state is JobState.FAILED:
             return None, _error(reply)
@@ -216,7 +216,7 @@ class Jobs:
     def _repeat(self, deployment: Deployment, record: JobRecord) -> Job:
         """Submit a failed task again."""
         reply = self._endpoint.call(
-            deployment, _request("POST", _path(record.entrypoint, "retry", record.task))
+            deployment, _request("POST", _path(deployment, record.entrypoint, "retry", record.task))
         )
         status = _decoded(reply, f"job {record.id}", retry=Retry.UNKNOWN_OUTCOME)
         record = msgspec.structs.replace(
@@ -268,16 +268,21 @@ def _manifest(deployment: Deployment) -> BentoManifest | None:
     return target.bento.manifest if target is not None and target.bento is not None else None
 
 
-def _tasks(manifest: BentoManifest | None) -> set[str] | None:
-    """Return the tasks of a bento; `None` where it does not tell."""
+def _tasks(manifest: BentoManifest | None) -> dict[str, str] | None:
+    """Return the paths of a bento's tasks by their names; `None` where it does not tell.
+
+    A task of a portable app has the job's name, any other that of its path.
+    """
     routes = manifest.schema.get("routes") if manifest is not None else None
     if not isinstance(routes, list):
         return None
-    return {
-        str(route.get("route") or route.get("name") or "").lstrip("/")
+    paths = [
+        "/" + str(route.get("route") or route.get("name") or "").lstrip("/")
         for route in routes
         if isinstance(route, dict) and route.get("is_task")
-    }
+    ]
+    prefix = f"{TASKS}/" if portable(manifest) else "/"
+    return {path.removeprefix(prefix).lstrip("/"): path for path in paths}
 
 
 def _request(method: str, path: str, body: bytes | None = None) -> CallRequest:
@@ -285,8 +290,13 @@ def _request(method: str, path: str, body: bytes | None = None) -> CallRequest:
     return CallRequest(method=method, path=path, headers=headers, body=body, timeout=_TIMEOUT_S)
 
 
-def _path(entrypoint: str, action: str, task: str) -> str:
-    return f"/{quote(entrypoint, safe='')}/{action}?task_id={quote(task, safe='')}"
+def _path(deployment: Deployment, entrypoint: str, action: str, task: str | None = None) -> str:
+    manifest = _manifest(deployment)
+    path = (_tasks(manifest) or {}).get(entrypoint)
+    if path is None:  # it is not told
+        path = f"{TASKS}/{entrypoint}" if portable(manifest) else f"/{entrypoint}"
+    query = "" if task is None else f"?task_id={quote(task, safe='')}"
+    return f"{quote(path)}/{action}{query}"
 
 
 def _decoded(reply: Reply, what: str, *, retry: Retry = Retry.SAFE) -> _Status:

@@ -29,6 +29,8 @@ from ._wire_store import BentoManifest, ModelManifest
 SERVICE_MODULE = "_moorage_bento"
 SERVICE_FILES = (f"src/{SERVICE_MODULE}.py", f"src/{SERVICE_MODULE}.json")
 APP_FILE = "src/moorage.toml"
+TASKS = "/_moorage"
+"""Below it are the tasks, so that every other path is the app's."""
 
 _PYTHON = "3.12"
 _CREATED = "1980-01-01T00:00:00+00:00"  # so that the same app is the same bento
@@ -75,6 +77,9 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ArtifactRef, ...] = ()
     """What the bento needs beside itself."""
 
+    models_inside: frozenset[ArtifactRef] = frozenset()
+    """Those of them that lie in its directory, and are counted in the manifest's size already."""
+
     labels: dict[str, str] = {}
 
     @property
@@ -91,6 +96,7 @@ def pack_of(push: ArtifactPush) -> Pack:
         UnsupportedError: The cloud has no such kind of artifact.
         IntegrityError: A file changed while it was read.
     """
+    push = _named(push)
     check_tag(push.name, "name")
     if push.version is not None:
         check_tag(push.version, "version")
@@ -182,6 +188,7 @@ def _about(name: str, app: AppManifest) -> dict[str, Any]:
         "service": service_name(name),
         "app": app.service.app if app.service else None,
         "health": app.service.health if app.service else None,
+        "tasks": TASKS,
         "jobs": {job: entry.handler for job, entry in app.jobs.items()},
     }
 
@@ -209,7 +216,7 @@ def _app_values(
             "name": entry,
             "type": "service",
             "routes": [_route(job) for job in app.jobs],
-            "paths": {f"/{job}": {"mounted": False} for job in app.jobs},
+            "paths": {f"{TASKS}/{job}": {"mounted": False} for job in app.jobs},
         },
         "args": {},
         "spec": 2,
@@ -227,7 +234,7 @@ def _app_values(
 def _route(job: str) -> dict[str, Any]:
     return {
         "name": job,
-        "route": f"/{job}",
+        "route": f"{TASKS}/{job}",
         "batchable": False,
         "input": {
             "title": "Input",
@@ -329,6 +336,11 @@ def _bento(push: ArtifactPush) -> Pack:
         description=_text(_readme(source)),
         built_at=_built_at(values),
         models=tuple(_bento_yaml.models_of(values)),
+        models_inside=frozenset(
+            ArtifactRef(*parts[1:3])
+            for parts in (file.path.split("/") for file in source.files())
+            if parts[0] == "models" and len(parts) > 3
+        ),
         labels={**_labels(values), **push.labels},
     )
 
@@ -352,8 +364,19 @@ def _native_model(push: ArtifactPush) -> Pack | None:
     )
 
 
+def _named(push: ArtifactPush) -> ArtifactPush:
+    """Return a push whose name nobody chose under the one that stands in its own files."""
+    source = push.source
+    file = MODEL_YAML if push.kind is ArtifactKind.MODEL else BENTO_YAML
+    if push.is_named or source.is_file or source.app is not None or source.find(file) is None:
+        return push
+    values = _bento_yaml.read(_read(source, file), file)
+    return msgspec.structs.replace(push, name=str(values["name"]))
+
+
 def _check_own(push: ArtifactPush, values: dict[str, Any], file: str) -> None:
     """Refuse another name or version than the one that stands in the files themselves."""
+    check_tag(str(values["version"]), "version")
     for key, asked in (("name", push.name), ("version", push.version)):
         if asked is not None and asked != str(values[key]):
             raise InvalidRequestError(
