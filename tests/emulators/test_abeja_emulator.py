@@ -222,7 +222,12 @@ def test_store_fails_on_request(
 
 def test_unknown_ids(emulator: AbejaEmulator) -> None:
     """A test that steers what is not there learns so."""
-    for steer in (emulator.log_service, emulator.log_run, emulator.fail_service):
+    for steer in (
+        emulator.log_service,
+        emulator.log_run,
+        emulator.log_notebook,
+        emulator.fail_service,
+    ):
         with pytest.raises(KeyError, match="nowhere"):
             steer("nowhere")
 
@@ -401,6 +406,98 @@ def test_file_in_two_steps(ask: Ask, emulator: AbejaEmulator, pool: urllib3.Pool
     assert before["uploaded_at"] is None
     assert after["uploaded_at"] is not None
     assert pool.request("GET", after["download_url"]).data == b"content"
+
+
+# Neighbours ---------------------------------------------------------------------------------------
+
+
+def test_notebooks(ask: Ask, emulator: AbejaEmulator) -> None:
+    """Notebooks go through their states, can be changed, and are gone when they are deleted."""
+    ask("POST", f"{O}/training/definitions", {"name": "train"})
+    notebooks = f"{O}/training/definitions/train/notebooks"
+    _, made = ask("POST", notebooks, {"notebook_type": "lab"})
+    notebook = f"{notebooks}/{made['training_notebook_id']}"
+    states = [ask("GET", notebook)[1]["status"]]
+    twice, _ = ask("POST", f"{notebook}/start", {})
+    states += [ask("POST", f"{notebook}/{verb}", {})[1]["status"] for verb in ("stop", "start")]
+    _, changed = ask("PUT", notebook, {"instance_type": "cpu-2"})
+    wrong, _ = ask("PUT", notebook, {"notebook_type": "book"})
+    _, listed = ask("GET", notebooks)
+    _, counted = ask("GET", f"{O}/training/definitions/train")
+    _, deleted = ask("DELETE", notebook)
+
+    assert states == ["Active", "Stopped", "Active"]
+    assert (twice, wrong) == (400, 400)
+    assert (changed["instance_type"], changed["notebook_type"]) == ("cpu-2", "lab")
+    assert (listed["total"], counted["notebook_count"]) == (1, 1)
+    assert listed["entries"][0]["training_notebook_id"] == made["training_notebook_id"]
+    assert deleted == {"message": f"{made['training_notebook_id']} deleted"}
+    assert ask("GET", notebook)[0] == 404
+
+
+def test_log_of_a_notebook(ask: Ask, emulator: AbejaEmulator) -> None:
+    """A notebook's log is read from its end, and a forward token finds what comes later."""
+    ask("POST", f"{O}/training/definitions", {"name": "train"})
+    _, made = ask("POST", f"{O}/training/definitions/train/notebooks", {})
+    log = f"{O}/training/definitions/train/notebooks/{made['training_notebook_id']}/recentlogs"
+    _, first = ask("GET", log)
+    emulator.log_notebook(made["training_notebook_id"], "one", "two")
+    _, newer = ask("GET", f"{log}?next_forward_token={first['next_forward_token']}")
+
+    assert [event["message"] for event in first["events"]] == ["notebook starts"]
+    assert [event["message"] for event in newer["events"]] == ["two", "one"]
+
+
+def test_data_sets(ask: Ask) -> None:
+    """Data sets are a bare array, their items have pages, and all or none of many are changed."""
+    datasets = f"{O}/datasets"
+    wanted = {"name": "demo", "type": "classification", "props": {"categories": []}}
+    ids = [ask("POST", datasets, wanted)[1]["dataset_id"] for _ in range(3)]
+    _, page = ask("GET", f"{datasets}?max_results=2")
+    _, rest = ask("GET", f"{datasets}?next_token={page[-1]['dataset_id']}")
+    items = f"{datasets}/{ids[0]}/items"
+    source = [{"data_type": "image/jpeg", "data_uri": "datalake://1/f"}]
+    for _ in range(3):
+        ask("POST", items, {"source_data": source, "attributes": None})
+    _, two = ask("GET", f"{items}?limit=2")
+    _, one = ask("GET", f"{items}?next_page_token={two['next_page_token']}")
+    changes = [{"dataset_item_id": n, "attributes": {"n": n}} for n in (1, 2)]
+    _, changed = ask("PUT", items, changes)
+    absent, _ = ask(
+        "PUT",
+        items,
+        [{"dataset_item_id": 1, "attributes": {}}, changes[0] | {"dataset_item_id": 9}],
+    )
+    wrong, _ = ask("PUT", items, {})
+    _, kept = ask("GET", f"{items}/1")
+    _, gone = ask("DELETE", f"{items}/3")
+
+    assert [found["dataset_id"] for found in page + rest] == ids
+    assert [item["dataset_item_id"] for item in two["items"] + one["items"]] == [1, 2, 3]
+    assert (two["total_count"], one["next_page_token"]) == (3, None)
+    assert [item["attributes"] for item in changed] == [{"n": 1}, {"n": 2}]
+    assert (absent, wrong, kept["attributes"]) == (404, 400, {"n": 1})
+    assert gone["dataset_item_id"] == 3
+    assert ask("DELETE", f"{datasets}/{ids[0]}")[1]["total_count"] == 2
+    assert ask("GET", f"{datasets}/{ids[0]}")[0] == 404
+
+
+def test_ranges_of_addresses(ask: Ask) -> None:
+    """Ranges are kept and changed, and tell whether an address may come in."""
+    cidrs = f"{O}/security/cidrs"
+    check = {"ip_address": "192.0.2.7"}
+    before = ask("POST", f"{cidrs}/check", check)[1]
+    _, made = ask("POST", cidrs, {"description": "Example", "cidr": "192.0.2.0/24"})
+    within = ask("POST", f"{cidrs}/check", check)[1]
+    _, changed = ask("PATCH", f"{cidrs}/{made['id']}", {"cidr": "198.51.100.0/24"})
+    outside = ask("POST", f"{cidrs}/check", check)[1]
+
+    assert [answer["accessible"] for answer in (before, within, outside)] == [True, True, False]
+    assert changed["description"] == "Example"
+    assert ask("POST", cidrs, {"cidr": "everywhere"})[0] == 400
+    assert ask("GET", cidrs)[1] == {"cidrs": [changed]}
+    assert ask("DELETE", f"{cidrs}/{made['id']}")[1] == changed
+    assert ask("GET", f"{cidrs}/{made['id']}")[0] == 404
 
 
 def test_restart_is_empty() -> None:

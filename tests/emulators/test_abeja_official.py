@@ -103,6 +103,13 @@ def test_official_library(emulator: AbejaEmulator, tmp_path: Path) -> None:
         "model": {"loss": 0.1},
         "definitions": 1,
         "repositories": ["images"],
+        "notebook": "Active",
+        "notebook stopped": "Stopped",
+        "notebook log": ["lab starts", "notebook starts"],
+        "notebooks": 1,
+        "datasets": True,
+        "items": [{"a": 1}],
+        "addresses": [True, False],
         "service gone": 404,
         "gone": True,
     }

@@ -12,13 +12,16 @@ import zipfile
 
 from abeja.datalake import APIClient as DatalakeClient
 from abeja.datalake import Client as Datalake
+from abeja.datasets import APIClient as DatasetsClient
 from abeja.deployments import APIClient as DeploymentsClient
 from abeja.endpoints import APIClient as EndpointsClient
 from abeja.exceptions import BadRequest, NotFound, Unauthorized
+from abeja.notebook import APIClient as NotebookClient
 from abeja.registry import APIClient as RegistryClient
 from abeja.runs import APIClient as RunsClient
 from abeja.secret import APIClient as SecretClient
 from abeja.secret_version import APIClient as SecretVersionClient
+from abeja.security import APIClient as SecurityClient
 from abeja.services import APIClient as ServicesClient
 from abeja.training import APIClient as TrainingClient
 from abeja.triggers import APIClient as TriggersClient
@@ -35,6 +38,9 @@ secret_versions = SecretVersionClient(credential)
 training = TrainingClient(credential)
 datalake = DatalakeClient(credential)
 registry = RegistryClient(credential)
+notebooks = NotebookClient(credential)
+datasets = DatasetsClient(credential)
+security = SecurityClient(credential)
 
 told = {}
 
@@ -189,6 +195,43 @@ registry.create_repository(organization, "images")
 told["repositories"] = [
     r["name"] for r in registry.get_repositories(organization)["registry_repositories"]
 ]
+
+# Notebooks
+notebook = notebooks.create_notebook(organization, "train", instance_type="cpu-2")
+notebook_id = notebook["training_notebook_id"]
+told["notebook"] = notebooks.get_notebook(organization, "train", notebook_id)["status"]
+told["notebook stopped"] = notebooks.stop_notebook(organization, "train", notebook_id)["status"]
+notebooks.start_notebook(organization, "train", notebook_id, notebook_type="lab")
+told["notebook log"] = [
+    event["message"]
+    for event in notebooks.get_notebook_recent_logs(organization, "train", notebook_id)["events"]
+]
+told["notebooks"] = notebooks.get_notebooks(organization, "train")["total"]
+notebooks.update_notebook(organization, "train", notebook_id, image="abeja-inc/all-cpu:20.10")
+notebooks.delete_notebook(organization, "train", notebook_id)
+
+# Data sets
+dataset = datasets.create_dataset(organization, "demo", "classification", {"categories": []})
+dataset_id = dataset["dataset_id"]
+told["datasets"] = datasets.list_datasets(organization) == [dataset]
+item = datasets.create_dataset_item(organization, dataset_id, [{"data_uri": "datalake://1/f"}])
+datasets.bulk_update_dataset_item(
+    organization, dataset_id, [{"dataset_item_id": item["dataset_item_id"], "attributes": {"a": 1}}]
+)
+told["items"] = [
+    found["attributes"]
+    for found in datasets.list_dataset_items(organization, dataset_id, {"limit": 5})["items"]
+]
+datasets.delete_dataset_item(organization, dataset_id, item["dataset_item_id"])
+datasets.delete_dataset(organization, dataset_id)
+
+# Addresses
+cidr = security.create_ip_address(organization, {"description": "x", "cidr": "192.0.2.0/24"})
+told["addresses"] = [
+    security.get_ip_addresses(organization)["cidrs"] == [cidr],
+    security.check_ip_address(organization, {"ip_address": "198.51.100.1"})["accessible"],
+]
+security.delete_ip_address(organization, cidr["id"])
 
 # And away with it
 endpoints.delete_endpoint(organization, deployment_id, "default")

@@ -117,6 +117,10 @@ class AbejaEmulator(Emulator):
         """Add lines to a run's log."""
         self.call(lambda: self._say(self.world.run(run_id).log, messages))
 
+    def log_notebook(self, notebook_id: str, *messages: str) -> None:
+        """Add lines to a notebook's log."""
+        self.call(lambda: self._say(self.world.notebook(notebook_id).log, messages))
+
     def fail_service(self, service_id: str) -> None:
         """Let a service be `FAILED` from now on."""
 

@@ -12,13 +12,16 @@ from .._incoming import Malformed
 from . import (
     routes_buckets,
     routes_channels,
+    routes_datasets,
     routes_deployments,
     routes_files,
     routes_invocation,
     routes_models,
+    routes_notebooks,
     routes_registry,
     routes_runs,
     routes_secrets,
+    routes_security,
     routes_services,
     routes_training,
 )
@@ -45,7 +48,10 @@ _MODULES = (
     routes_buckets,
     routes_training,
     routes_models,
+    routes_notebooks,
     routes_registry,
+    routes_datasets,
+    routes_security,
 )
 _MAX_BODY_BYTES = 2 * 1024**3
 _PARAMETERS = web.RequestKey("parameters", dict)

@@ -129,6 +129,21 @@ class Deployment:
         raise not_found("endpoint", key)
 
 
+class Notebook:
+    """A notebook of a training definition."""
+
+    def __init__(self, wire: Wire, course: Course[str]) -> None:
+        self.wire = wire
+        self.id: str = wire["training_notebook_id"]
+        self.course = course
+        self.log = Log()
+
+    def seen(self) -> Wire:
+        """Return it as a client sees it, which counts as a look."""
+        self.wire["status"] = self.course.look()
+        return self.wire
+
+
 class Definition:
     """A training job definition and what belongs to it."""
 
@@ -138,7 +153,7 @@ class Definition:
         self.jobs: dict[str, Wire] = {}
         self.courses: dict[str, Course[str]] = {}
         self.models: dict[str, Wire] = {}
-        self.notebooks: dict[str, Wire] = {}
+        self.notebooks: dict[str, Notebook] = {}
 
     def seen(self) -> Wire:
         """Return it with its counts."""
@@ -172,6 +187,20 @@ class Bucket:
         self.files: dict[str, Wire] = {}
 
 
+class Dataset:
+    """A data set and its items, by number."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.id: str = wire["dataset_id"]
+        self.items: dict[int, Wire] = {}
+        self.last_item = 0
+
+    def seen(self) -> Wire:
+        """Return it with its count."""
+        return {**self.wire, "total_count": len(self.items)}
+
+
 class World:
     """Everything.
 
@@ -194,6 +223,8 @@ class World:
         self.channels: dict[str, Channel] = {}
         self.buckets: dict[str, Bucket] = {}
         self.repositories: dict[str, Wire] = {}
+        self.datasets: dict[str, Dataset] = {}
+        self.cidrs: dict[str, Wire] = {}
         self._numbers = _FIRST_NUMBER
 
     # Names and times ------------------------------------------------------------------------------
@@ -261,6 +292,13 @@ class World:
             if run_id in deployment.runs:
                 return deployment.runs[run_id]
         raise KeyError(run_id)
+
+    def notebook(self, notebook_id: str) -> Notebook:
+        """Return a notebook of whatever definition."""
+        for definition in self.definitions.values():
+            if notebook_id in definition.notebooks:
+                return definition.notebooks[notebook_id]
+        raise KeyError(notebook_id)
 
     def definition(self, key: str) -> Definition:
         """Return a training job definition by name or id."""
