@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from moorage.errors import InvalidRequestError, NotFoundError
+from moorage.plugin import SecretValue
 
 from .._connection import Recorder
 from .._metadata import requires
@@ -69,7 +70,7 @@ class StringSuite(Suite):
         name = subject.run.name("secret")
         cloud.secrets.put(name, {"KEY": TEXTS[kind]})
 
-        assert cloud.secrets.get(name, reveal=True).values["KEY"].reveal() == TEXTS[kind]
+        assert cloud.secrets.get(name, reveal=True).values["KEY"] == SecretValue(TEXTS[kind])
 
     @requires("jobs.submit.artifact", "jobs.input", "jobs.output", "jobs.get")
     def test_job_input(self, subject: Subject, cloud: "Cloud", probe: "Artifact") -> None:
