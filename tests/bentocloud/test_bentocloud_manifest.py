@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from moorage.plugin import ArtifactRef
 from moorage_bentocloud import _bento_yaml
+from moorage_bentocloud._schema import body_of
+from moorage_bentocloud.wire import CreateDeployment, CreateTargetV1, UpdateBento
 
 BENTO = b"""\
 name: echo
@@ -35,8 +37,10 @@ def test_models_of_services() -> None:
 def test_moments_of_models() -> None:
     """The moment of a model is sent as all moments are."""
     manifest = _bento_yaml.bento_manifest(_bento_yaml.read(BENTO, "bento.yaml"), 10)
+    body = body_of({"manifest": manifest}, UpdateBento)
 
-    assert manifest.services[0].models[1].creation_time == "2026-01-02 03:04:05.678901"
+    sent = body["manifest"]["services"][0]["models"]
+    assert [one["creation_time"] for one in sent] == [None, "2026-01-02 03:04:05.678901", None]
 
 
 def test_model_without_module() -> None:
@@ -46,3 +50,14 @@ def test_model_without_module() -> None:
     )
 
     assert values["module"] == ""
+
+
+def test_nothing_is_the_default() -> None:
+    """Where nothing is no value, what is not set is at its default, however deep it is."""
+    deployment = body_of({"bento": "a:b", "services": None, "dev": None}, CreateDeployment)
+    target = body_of(
+        {"bento_repository": "a", "bento": "b", "config": {"resources": None}}, CreateTargetV1
+    )
+
+    assert (deployment["services"], deployment["dev"], deployment["envs"]) == ({}, False, None)
+    assert target["config"]["resources"] == {"requests": None, "limits": None}

@@ -158,9 +158,7 @@ def _service(item: Any) -> Service:
 
 def _service_model(item: Any) -> ServiceModel:
     plain = _without_null(item)
-    moment = _moments.from_text(plain.get("creation_time"))
-    if moment is not None:
-        plain["creation_time"] = _moments.to_wire(moment)
+    plain["creation_time"] = _moments.from_text(plain.get("creation_time"))
     return msgspec.convert(plain, ServiceModel, strict=False)
 
 

@@ -23,8 +23,9 @@ def from_text(text: Any) -> datetime | None:
     """
     if not isinstance(text, str) or not text.strip():
         return None
+    plain = text.strip().removesuffix(" UTC").removesuffix(" GMT").replace("/", "-")
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(plain)
     except ValueError:
         from email.utils import parsedate_to_datetime  # slow to import, and hardly ever needed
 
@@ -36,7 +37,7 @@ def from_text(text: Any) -> datetime | None:
 
 
 def checked(value: Any, what: str) -> datetime:
-    """Return a moment that a caller gave.
+    """Return a moment that a caller gave; one without an offset is in UTC.
 
     Raises:
         InvalidRequestError: It is none.
@@ -51,4 +52,4 @@ def checked(value: Any, what: str) -> datetime:
         raise InvalidRequestError(
             f"{what} is a datetime, not {value!r}", fields={what: "not a moment"}
         )
-    return moment
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -2,8 +2,7 @@
 
 Services grow: a `null` where a list was, a number in quotes, a moment without an offset must not
 break whoever reads something else of the same reply. What cannot be decoded at once is mended
-first: a `null` counts as absent, moments of any usual form are understood, and texts stand for
-the numbers in them.
+first.
 """
 
 import functools
@@ -13,12 +12,7 @@ import msgspec
 
 from moorage.errors import DecodeError
 
-from . import _moments
-
 T = TypeVar("T")
-
-# Whose values belong to somebody else: nothing in them is mended.
-_FOREIGN = frozenset({"schema", "metadata", "context", "options", "config_overrides"})
 
 
 @functools.lru_cache(maxsize=128)
@@ -49,9 +43,11 @@ def decode(body: bytes, type_: type[T], what: str) -> T:
             if page or not body
             else None,
         ) from exc
+    from ._mending import mended
+
     try:
         # A text stands for what is in it, so that "123" is a number where one is expected.
-        return msgspec.convert(_mended(msgspec.json.decode(body)), type_, strict=False)
+        return msgspec.convert(mended(msgspec.json.decode(body), type_), type_, strict=False)
     except (msgspec.ValidationError, RecursionError) as exc:
         raise DecodeError(
             f"{what}: the reply has another shape than expected: {exc}",
@@ -63,24 +59,3 @@ def _kind(body: bytes, *, page: bool) -> str:
     if not body:
         return "empty, but JSON was expected"
     return "an HTML page instead of JSON" if page else "damaged JSON"
-
-
-def _mended(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_mended(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    mended = {}
-    for key, item in value.items():
-        if item is None:
-            continue
-        if key in _FOREIGN:
-            mended[key] = item
-        elif key.endswith("_at"):
-            mended[key] = _moments.from_text(item)
-        elif key == "dependencies" and isinstance(item, list):
-            # A plain text names the service that is called.
-            mended[key] = [{"service": d} if isinstance(d, str) else _mended(d) for d in item]
-        else:
-            mended[key] = _mended(item)
-    return mended

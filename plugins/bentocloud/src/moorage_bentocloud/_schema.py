@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from moorage.errors import InvalidRequestError
 
 from . import _moments
+from ._mending import info_of, without_null
 
 S = TypeVar("S", bound=msgspec.Struct)
-
-_NEVER_NULL = (bool, str, int)
 
 Given: TypeAlias = S | Mapping[str, Any]
 """A struct, or a mapping of its fields."""
@@ -25,12 +25,7 @@ def body_of(given: msgspec.Struct | Mapping[str, Any], type_: type[msgspec.Struc
     Raises:
         InvalidRequestError: A field is missing, unknown, or of another type.
     """
-    value = schema_of(given, type_)
-    body: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(datetime,))
-    for key, item in body.items():
-        if isinstance(item, datetime):
-            body[key] = _moments.to_wire(item)
-    return body
+    return _written(msgspec.to_builtins(schema_of(given, type_), builtin_types=(datetime,)))
 
 
 def schema_of(given: "Given[S]", type_: type[S]) -> S:
@@ -44,13 +39,7 @@ def schema_of(given: "Given[S]", type_: type[S]) -> S:
         raise InvalidRequestError(
             f"a {type_.__name__} or a mapping of its fields is needed, not {type(given).__name__}"
         )
-    for key in plain:
-        if key.endswith("_at") and isinstance(plain[key], str):
-            plain[key] = _moments.checked(plain[key], key)
-    # Where nothing is no value, as of a flag, it stands for the default.
-    for known in msgspec.structs.fields(type_):
-        if plain.get(known.encode_name, 0) is None and known.type in _NEVER_NULL:
-            del plain[known.encode_name]
+    plain = _prepared(plain, info_of(type_), "")
     try:
         value = msgspec.convert(plain, type_)
     except msgspec.ValidationError as exc:
@@ -75,6 +64,39 @@ def _plain(value: Any) -> Any:
         }
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    return value
+
+
+def _prepared(value: Any, info: inspect.Type, where: str) -> Any:
+    """Return what was given with moments in UTC, and with defaults where `None` is no value."""
+    info, _ = without_null(info)
+    if isinstance(info, inspect.DateTimeType) and value is not None:
+        return _moments.checked(value, where)
+    if isinstance(info, inspect.StructType) and isinstance(value, dict):
+        fields = {field.encode_name: field for field in info.fields}
+        return {
+            key: _prepared(item, fields[key].type, key) if key in fields else item
+            for key, item in value.items()
+            if item is not None or key not in fields or not _has_default_for_null(fields[key])
+        }
+    if isinstance(info, inspect.DictType) and isinstance(value, dict):
+        return {key: _prepared(item, info.value_type, str(key)) for key, item in value.items()}
+    if isinstance(info, inspect.VarTupleType) and isinstance(value, list):
+        return [_prepared(item, info.item_type, where) for item in value]
+    return value
+
+
+def _has_default_for_null(field: inspect.Field) -> bool:
+    return not field.required and not without_null(field.type)[1]
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return _moments.to_wire(value)
+    if isinstance(value, dict):
+        return {key: _written(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_written(item) for item in value]
     return value
 
 

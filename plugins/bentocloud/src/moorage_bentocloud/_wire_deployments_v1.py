@@ -85,7 +85,7 @@ class RunnerConfig(Schema, frozen=True, kw_only=True):
 class TargetConfigV1(Schema, frozen=True, kw_only=True):
     """How a target runs."""
 
-    resources: Resources | None = Resources()
+    resources: Resources = Resources()
     kubeResourceUid: str = ""  # noqa: N815  # the API's name
     kubeResourceVersion: str = ""  # noqa: N815  # the API's name
     resource_instance: str | None = None

@@ -37,7 +37,7 @@ class ServiceModel(Schema, frozen=True, kw_only=True):
 
     tag: str = ""
     module: str | None = None
-    creation_time: str | None = None
+    creation_time: Moment | None = None
     alias: str | None = None
     registry: str = "bentoml"
     metadata: dict[str, Any] | None = None
