@@ -62,5 +62,9 @@ def test_demo_on_bentocloud(tmp_path: Path) -> None:
 
     assert told["ok"]
     outcomes = {step["name"]: step["outcome"] for step in told["steps"]}
+    details = {step["name"]: step["detail"] for step in told["steps"]}
     assert outcomes.pop("job") == "emulated"
+    assert outcomes.pop("delete") == "refused"  # what the cloud keeps is not said to be gone
+    assert "artifact iris-demo-" in details["delete"]
+    assert "deployment" not in details["delete"]
     assert set(outcomes.values()) == {"done"}

@@ -362,16 +362,13 @@ class Demo:
             self._delete_secret,
         )
         problems = [problem for part in parts if (problem := self._try_to(part))]
-        if (
-            self._artifacts
-            and cloud.supports("artifacts.list")
-            and cloud.supports("artifacts.delete")
-        ):
+        stays = []
+        if self._artifacts and not cloud.supports("artifacts.delete"):
+            stays.append(f"artifact {self.name} stays: {self._reason('artifacts.delete')}")
+        elif self._artifacts and cloud.supports("artifacts.list"):
             left += [f"artifact {a.ref}" for a in cloud.artifacts.list(self.name)]
-        stays = ""
         if self._has_deployment and not cloud.supports("deployments.delete"):
-            reason = cloud.capabilities["deployments.delete"].reason
-            stays = f"deployment {self.name} stays: {reason}"
+            stays.append(f"deployment {self.name} stays: {self._reason('deployments.delete')}")
         elif self._has_deployment and cloud.supports("deployments.list"):
             left += [
                 f"deployment {d.name}"
@@ -387,8 +384,11 @@ class Demo:
         if problems or left:
             raise DemoError("; ".join([*problems, *(f"{thing} is left" for thing in left)]))
         if stays:
-            raise UnsupportedError(stays)
+            raise UnsupportedError("; ".join(stays))
         return "nothing is left"
+
+    def _reason(self, capability: str) -> str:
+        return self._cloud.capabilities[capability].reason
 
     # What the steps share -------------------------------------------------------------------------
 
