@@ -408,6 +408,53 @@ def test_file_in_two_steps(ask: Ask, emulator: AbejaEmulator, pool: urllib3.Pool
     assert pool.request("GET", after["download_url"]).data == b"content"
 
 
+# Training -----------------------------------------------------------------------------------------
+
+
+def trained(ask: Ask, **body: Any) -> tuple[str, Any]:
+    """Make a definition with a version and a job of it; return the job's path and the job."""
+    ask("POST", f"{O}/training/definitions", {"name": "train"})
+    definition = f"{O}/training/definitions/train"
+    git = {"git_url": "https://example.com/x.git", "handler": "train:handler"}
+    _, version = ask("POST", f"{definition}/git/versions", git)
+    assert version["image"]  # which need not be named
+    _, job = ask("POST", f"{definition}/versions/1/jobs", body)
+    return f"{definition}/jobs/{job['training_job_id']}", job
+
+
+def test_job_that_runs_elsewhere(ask: Ask, pool: urllib3.PoolManager) -> None:
+    """A local job calls with a token of its own, and leaves its results in the store."""
+    path, job = trained(ask, exec_env="local")
+    own = f"Bearer {job['token']}"
+    before = ask("GET", path)[1]
+    ask(
+        "PUT",
+        f"{path}/status",
+        {"status": "Active", "start_time": "2020-01-01T00:00:00"},
+        authorization=own,
+    )
+    lines = {"logs": [{"message": "epoch 1", "timestamp": 1577836800000}]}
+    taken, _ = ask("POST", f"{path}/logs", lines, authorization=own)
+    too_many, _ = ask(
+        "POST", f"{path}/logs", {"logs": [{"message": "x" * 2**20}]}, authorization=own
+    )
+    _, place = ask("POST", f"{path}/result", authorization=own)
+    put = pool.request(
+        "PUT", place["uri"], body=b"zip", headers={"Content-Type": "application/zip"}
+    )
+    wrong, _ = ask("PUT", f"{path}/status", {"status": "Done"}, authorization=own)
+    ask("PUT", f"{path}/status", {"status": "Complete"}, authorization=own)
+    after = ask("GET", path)[1]
+    result = ask("GET", f"{path}/result")[1]["artifacts"]["complete"]["uri"]
+
+    assert (before["status"], after["status"]) == ("Pending", "Complete")
+    assert "token" not in before
+    assert after["start_time"] == "2020-01-01T00:00:00.000000Z"
+    assert after["completion_time"]
+    assert (taken, too_many, put.status, wrong) == (200, 413, 200, 400)
+    assert pool.request("GET", result).data == b"zip"
+
+
 # Neighbours ---------------------------------------------------------------------------------------
 
 
@@ -418,16 +465,18 @@ def test_notebooks(ask: Ask, emulator: AbejaEmulator) -> None:
     _, made = ask("POST", notebooks, {"notebook_type": "lab"})
     notebook = f"{notebooks}/{made['training_notebook_id']}"
     states = [ask("GET", notebook)[1]["status"]]
-    twice, _ = ask("POST", f"{notebook}/start", {})
-    states += [ask("POST", f"{notebook}/{verb}", {})[1]["status"] for verb in ("stop", "start")]
+    states += [
+        ask("POST", f"{notebook}/{verb}", {})[1]["status"]
+        for verb in ("start", "stop", "stop", "start")
+    ]
     _, changed = ask("PUT", notebook, {"instance_type": "cpu-2"})
     wrong, _ = ask("PUT", notebook, {"notebook_type": "book"})
     _, listed = ask("GET", notebooks)
     _, counted = ask("GET", f"{O}/training/definitions/train")
     _, deleted = ask("DELETE", notebook)
 
-    assert states == ["Active", "Stopped", "Active"]
-    assert (twice, wrong) == (400, 400)
+    assert states == ["Active", "Active", "Stopped", "Stopped", "Active"]
+    assert wrong == 400
     assert (changed["instance_type"], changed["notebook_type"]) == ("cpu-2", "lab")
     assert (listed["total"], counted["notebook_count"]) == (1, 1)
     assert listed["entries"][0]["training_notebook_id"] == made["training_notebook_id"]

@@ -58,8 +58,11 @@ class Call:
     def moment(self, name: str) -> datetime | None:
         """Return a moment of the query, which is UTC with or without a `Z`."""
         text = self.text(name)
-        if text is None:
-            return None
+        return None if text is None else self.moment_of(name, text)
+
+    @staticmethod
+    def moment_of(name: str, text: str) -> datetime:
+        """Return a moment that is written as text, which is UTC with or without a `Z`."""
         try:
             found = datetime.fromisoformat(text)
         except ValueError:

@@ -16,6 +16,7 @@ from . import (
     routes_deployments,
     routes_files,
     routes_invocation,
+    routes_job_reports,
     routes_models,
     routes_notebooks,
     routes_registry,
@@ -47,6 +48,7 @@ _MODULES = (
     routes_files,
     routes_buckets,
     routes_training,
+    routes_job_reports,
     routes_models,
     routes_notebooks,
     routes_registry,
@@ -122,7 +124,7 @@ async def _refusals(request: web.Request, handler: Callable[..., Any]) -> web.St
 
 def _answering(world: World, handler: Handler) -> Callable[[web.Request], Any]:
     async def answer(request: web.Request) -> web.StreamResponse:
-        _check_credentials(request)
+        _check_credentials(world, request)
         parameters: Mapping[str, str] = request.get(_PARAMETERS) or dict(request.match_info)
         organization = parameters.get("organization")
         if organization not in {None, ORGANIZATION_ID, ORGANIZATION_NAME}:
@@ -135,10 +137,10 @@ def _answering(world: World, handler: Handler) -> Callable[[web.Request], Any]:
     return answer
 
 
-def _check_credentials(request: web.Request) -> None:
+def _check_credentials(world: World, request: web.Request) -> None:
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and value == BEARER:
-        return
+    if scheme.lower() == "bearer" and (value == BEARER or value in world.job_tokens):
+        return  # code of a job calls with the job's own token
     if scheme.lower() == "basic":
         try:
             pair = base64.b64decode(value, validate=True).decode()

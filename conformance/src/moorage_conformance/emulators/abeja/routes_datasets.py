@@ -153,8 +153,9 @@ async def update_item(call: Call) -> Wire:
 async def update_items(call: Call) -> list[Wire]:
     """Change the annotations of many, all of them or none."""
     dataset = _of(call)
+    content = await call.request.read() or b"[]"  # the library can send nothing at all
     try:
-        changes = msgspec.json.decode(await call.request.read(), type=list[dict[str, Any]])
+        changes = msgspec.json.decode(content, type=list[dict[str, Any]])
     except msgspec.DecodeError as error:
         msg = f"this is not a JSON array of objects: {error}"
         raise Malformed(msg) from error

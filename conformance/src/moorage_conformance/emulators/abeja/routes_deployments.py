@@ -144,8 +144,9 @@ async def _new_version(call: Call, handler: str | None = None) -> Version:
 
 
 async def get_versions(call: Call) -> Wire:
-    """List all versions of a deployment: this listing has no pages."""
-    return {"entries": [v.wire for v in newest_first(list(_of(call).versions.values()))]}
+    """List all versions of a deployment and who made them: this listing has no pages."""
+    versions = newest_first(list(_of(call).versions.values()))
+    return {"entries": [{**v.wire, "creator": call.world.creator} for v in versions]}
 
 
 async def get_version(call: Call) -> Wire:

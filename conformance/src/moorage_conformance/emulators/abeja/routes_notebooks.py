@@ -99,23 +99,21 @@ async def delete_notebook(call: Call) -> Wire:
 
 
 async def start_notebook(call: Call) -> Wire:
-    """Start one that is stopped."""
+    """Start one; that one which runs is left as it is, and not refused, is an assumption."""
     wanted = await _wanted(call)
     notebook = _of(call)[1]
-    if notebook.course.current != "Stopped":
-        raise bad_request(f"notebook {notebook.id} is not stopped")
-    notebook.wire.update(wanted)
-    _start(call, notebook)
+    if notebook.course.current == "Stopped":
+        notebook.wire.update(wanted)
+        _start(call, notebook)
     return notebook.seen()
 
 
 async def stop_notebook(call: Call) -> Wire:
-    """Stop one that is not."""
+    """Stop one, if it is not stopped."""
     notebook = _of(call)[1]
-    if notebook.course.current == "Stopped":
-        raise bad_request(f"notebook {notebook.id} is stopped")
-    notebook.course = call.world.course(notebook.course.current, "Stopped")
-    notebook.wire["modified_at"] = call.world.stamp()
+    if notebook.course.current != "Stopped":
+        notebook.course = call.world.course(notebook.course.current, "Stopped")
+        notebook.wire["modified_at"] = call.world.stamp()
     return notebook.seen()
 
 

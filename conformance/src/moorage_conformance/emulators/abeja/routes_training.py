@@ -2,6 +2,7 @@
 
 import io
 import re
+import secrets
 import zipfile
 from typing import Any
 
@@ -17,6 +18,8 @@ _V = f"{_N}/versions/{{version}}"
 _J = f"{_N}/jobs/{{job}}"
 
 _INSTANCE_TYPE = re.compile(r"(?:cpu|gpu)(?::[abcd])?-\d+(?:\.\d+)?")
+# Which image is taken where none is named is an assumption.
+_IMAGE = "abeja-inc/all-gpu:19.10"
 _FINAL = frozenset({"Stopped", "Complete", "Failed"})
 
 
@@ -131,7 +134,7 @@ def _new_version(call: Call, definition: Definition, parameters: dict[str, Any])
         "job_definition_id": definition.wire["job_definition_id"],
         "job_definition_version": number,
         "handler": text_of(parameters, "handler"),
-        "image": text_of(parameters, "image"),
+        "image": optional_text(parameters, "image") or _IMAGE,
         "environment": environment,
         "user_parameters": environment,
         "datasets": parameters.get("datasets") or {},
@@ -229,8 +232,13 @@ async def create_job(call: Call) -> Wire:
         "modified_at": made,
     }
     definition.jobs[job_id] = job
-    definition.courses[job_id] = world.course("Pending", "Active", "Complete")
-    return dict(job)
+    if job["exec_env"] != "local":
+        definition.courses[job_id] = world.course("Pending", "Active", "Complete")
+        return dict(job)
+    definition.courses[job_id] = world.course("Pending")  # it says itself how far it is
+    token = f"job-{secrets.token_hex(16)}"
+    world.job_tokens.add(token)
+    return {**job, "token": token}
 
 
 def _look(definition: Definition, job_id: str) -> Wire:
@@ -288,12 +296,17 @@ async def unarchive_job(call: Call) -> Wire:
     )
 
 
+def result_key(job: Wire) -> str:
+    """Return where the archive with the results of a job is."""
+    return f"{job['id']}/result.zip"
+
+
 async def get_result(call: Call) -> Wire:
     """Tell where the result of a job is, once it is complete."""
     job = _timed(call, _look(definition_of(call), call["job"]))
     if job["status"] != "Complete":
         return {"artifacts": {}}
-    key = f"{job['id']}/result.zip"
+    key = result_key(job)
     if key not in call.world.store.objects:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:

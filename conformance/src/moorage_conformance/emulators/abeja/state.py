@@ -28,6 +28,8 @@ BEARER = "emulator-auth-token"
 DATASOURCE_ID = "1442132811920"
 DATASOURCE_SECRET = "emulator-datasource-secret"  # noqa: S105  # the same
 
+TRAINING_STATES = frozenset({"Pending", "Active", "Stopped", "Complete", "Failed"})
+
 _FIRST_NUMBER = 1_400_000_000_001
 
 
@@ -152,6 +154,8 @@ class Definition:
         self.versions: dict[int, Wire] = {}
         self.jobs: dict[str, Wire] = {}
         self.courses: dict[str, Course[str]] = {}
+        self.job_lines: dict[str, list[str]] = {}
+        """What jobs that run elsewhere have logged."""
         self.models: dict[str, Wire] = {}
         self.notebooks: dict[str, Notebook] = {}
 
@@ -223,6 +227,8 @@ class World:
         self.channels: dict[str, Channel] = {}
         self.buckets: dict[str, Bucket] = {}
         self.repositories: dict[str, Wire] = {}
+        self.job_tokens: set[str] = set()
+        """Bearer tokens of jobs that run elsewhere."""
         self.datasets: dict[str, Dataset] = {}
         self.cidrs: dict[str, Wire] = {}
         self._numbers = _FIRST_NUMBER
