@@ -142,6 +142,24 @@ def test_update_replaces(wire: Wire) -> None:
     assert changed["latest_revision"]["targets"][0]["bento"]["version"] == "v2"
 
 
+def test_nulls(wire: Wire) -> None:
+    """What may be null stands for nothing, also in a list of variables."""
+    service = {
+        "instance_type": None,
+        "scaling": None,
+        "envs": [None, {"name": "A", "value": "1"}],
+        "deployment_strategy": None,
+        "extras": None,
+        "cold_start_timeout": None,
+        "config_overrides": None,
+    }
+    made = wire.deploy(access_authorization=None, services={"Echo": service}, canary=None)
+    target = made["latest_revision"]["targets"][0]
+
+    assert target["config"]["access_authorization"] is False
+    assert target["config"]["services"] == {"Echo": service}
+
+
 def test_canary(wire: Wire) -> None:
     """A canary is a target beside `main`, and its share stands in the manifest."""
     wire.push("echo:v2")

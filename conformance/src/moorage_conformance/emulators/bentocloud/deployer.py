@@ -240,6 +240,7 @@ class Deployer:
         self._check(wanted.services, wanted.secrets, cluster_name)
         config = {key: raw.get(key) for key in _CONFIG}
         config["services"] = config["services"] or {}
+        config["access_authorization"] = bool(wanted.access_authorization)
         config["canary"] = None  # it is told as the other targets and the routing of the manifest
         found = [self._target("main", wanted.bento, config)]
         canary = wanted.canary
@@ -252,7 +253,7 @@ class Deployer:
             sent = raw["canary"]["versions"][name]
             own = {key: sent.get(key) for key in ("envs", "secrets", "services")}
             own["services"] = own["services"] or {}
-            own["access_authorization"] = wanted.access_authorization
+            own["access_authorization"] = bool(wanted.access_authorization)
             found.append(self._target(name, version.bento or wanted.bento, own))
         return found
 

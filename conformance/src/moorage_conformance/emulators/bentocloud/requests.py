@@ -144,14 +144,14 @@ class ServiceConfig(msgspec.Struct):
 
     instance_type: str | None = None
     scaling: Scaling | None = None
-    envs: list[Variable] | None = None
+    envs: list[Variable | None] | None = None  # as the cloud's own client may send it
     deployment_strategy: (
         Literal["RollingUpdate", "Recreate", "RampedSlowRollout", "BestEffortControlledRollout"]
         | None
     ) = None
     extras: JsonObject | None = None
     cold_start_timeout: int | None = None
-    config_overrides: JsonObject = {}
+    config_overrides: JsonObject | None = {}
 
 
 class CanaryVersion(msgspec.Struct):
@@ -176,7 +176,7 @@ class UpdateDeployment(msgspec.Struct):
     """The whole configuration of a deployment."""
 
     bento: Text
-    access_authorization: bool = False
+    access_authorization: bool | None = False
     envs: list[Variable] | None = None
     labels: list[Label] | None = None
     secrets: list[str] | None = None

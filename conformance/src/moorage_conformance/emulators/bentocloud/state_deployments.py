@@ -305,6 +305,6 @@ def variables(target: Target, service: str | None = None) -> dict[str, str]:
     given = [*(config.get("envs") or ())]
     if service is not None:
         given += ((config.get("services") or {}).get(service) or {}).get("envs") or ()
-    for each in given:
+    for each in filter(None, given):
         found[each.get("name") or each.get("key")] = each.get("value") or ""
     return found
