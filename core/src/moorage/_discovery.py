@@ -110,9 +110,9 @@ class Plugins:
         if self._manager is None:
             import pluggy
 
-            from .plugin import _hooks
+            from .plugin import _hooks, _marker
 
-            self._manager = pluggy.PluginManager(_hooks.PROJECT)
+            self._manager = pluggy.PluginManager(_marker.PROJECT)
             self._manager.add_hookspecs(_hooks)
         return self._manager
 

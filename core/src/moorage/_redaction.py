@@ -1,7 +1,6 @@
 """Secret values, and keeping them out of everything that a person or a program reads."""
 
 import functools
-import hmac
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
@@ -42,6 +41,8 @@ class SecretValue:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SecretValue):
             return NotImplemented
+        import hmac  # it loads OpenSSL, and few programs compare secrets
+
         # A lone surrogate cannot be encoded strictly, and a variable can hold one.
         mine, theirs = (value.reveal().encode("utf-8", "surrogatepass") for value in (self, other))
         return hmac.compare_digest(mine, theirs)

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
         Step,
         StreamingLogDriver,
     )
-    from ._hooks import Call, Outcome, hookimpl
+    from ._hooks import Call, Outcome
     from ._keywords import settings_from
+    from ._marker import hookimpl
     from ._progress import Progress
     from ._provider import API_VERSION, OpenContext, ProviderInfo
     from ._settings import Settings, setting
@@ -104,7 +105,7 @@ _HOMES = {
     "SupportLevel": ".._capability",
     "SystemClock": ".._clock",
     "clean_url": ".._redaction",
-    "hookimpl": "._hooks",
+    "hookimpl": "._marker",
     "open_source": ".._source",
     "read_app": ".._app",
     "setting": "._settings",

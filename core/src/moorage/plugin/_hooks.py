@@ -1,4 +1,4 @@
-"""The hooks that a plugin may implement, and how it marks what implements them."""
+"""The hooks that a plugin may implement."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -7,17 +7,14 @@ import msgspec
 import pluggy
 
 from .._redaction import SecretValue
+from ._marker import PROJECT
 
 if TYPE_CHECKING:
     import click
 
     from ._provider import ProviderInfo
 
-PROJECT = "moorage"
-
 hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
-"""Marks a function of a plugin module as the implementation of the hook of its name."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,23 +3,29 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from moorage.plugin import OpenContext, ProviderInfo, hookimpl
-
-from ._capabilities import CAPABILITIES
-from ._settings import AbejaSettings
+from moorage.plugin import hookimpl
 
 if TYPE_CHECKING:
+    from moorage.plugin import OpenContext, ProviderInfo
+
     from ._client import Client
     from ._driver import AbejaDriver
+    from ._settings import AbejaSettings
 
 __all__ = ["AbejaSettings", "Client", "moorage_provider"]
 
-_LAZY = {"Client": "_client"}
+_LAZY = {"AbejaSettings": "_settings", "Client": "_client"}
 
 
 @hookimpl
-def moorage_provider() -> ProviderInfo:
+def moorage_provider() -> "ProviderInfo":
     """Describe `abeja`; its driver is imported when it is first opened."""
+    # A program that uses the client alone needs none of this.
+    from moorage.plugin import ProviderInfo
+
+    from ._capabilities import CAPABILITIES
+    from ._settings import AbejaSettings
+
     return ProviderInfo(
         name="abeja",
         summary="ABEJA Platform",
@@ -40,7 +46,7 @@ def moorage_conformance_harness(provider: str) -> Any:
     return AbejaHarness()
 
 
-def _open(settings: AbejaSettings, context: OpenContext) -> "AbejaDriver":
+def _open(settings: "AbejaSettings", context: "OpenContext") -> "AbejaDriver":
     from ._driver import AbejaDriver
 
     return AbejaDriver(settings, context)

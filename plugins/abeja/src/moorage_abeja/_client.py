@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from moorage.errors import ConfigError
-from moorage.plugin import Clock, Closing, OpenContext, Redactor, settings_from
+from moorage.plugin import Clock, Closing, Redactor, settings_from
 from moorage.plugin.transport import Auth, BasicAuth, HeaderAuth, HttpClient, QueryStyle
 
 from ._errors import refine
@@ -16,6 +16,8 @@ from ._native.service_host import ServiceHosts
 from ._settings import AbejaSettings
 
 if TYPE_CHECKING:
+    from moorage.plugin import OpenContext
+
     from ._native.datalake import DatalakeApi
     from ._native.datasets import DatasetsApi
     from ._native.deployments import DeploymentsApi
@@ -121,7 +123,7 @@ class Client(Closing):
         self._hosts = ServiceHosts(converted.endpoint, converted.service_endpoint, connect)
 
     @classmethod
-    def of(cls, settings: AbejaSettings, context: OpenContext) -> Self:
+    def of(cls, settings: AbejaSettings, context: "OpenContext") -> Self:
         """Return a client with settings that have been checked."""
         return cls(
             clock=context.clock,

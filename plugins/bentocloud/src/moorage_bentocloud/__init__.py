@@ -3,24 +3,30 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from moorage.plugin import OpenContext, ProviderInfo, hookimpl
-
-from ._capabilities import CAPABILITIES
-from ._settings import BentoCloudSettings
+from moorage.plugin import hookimpl
 
 if TYPE_CHECKING:
+    from moorage.plugin import OpenContext, ProviderInfo
+
     from . import wire
     from ._client import Client
     from ._driver import BentoCloudDriver
+    from ._settings import BentoCloudSettings
 
 __all__ = ["BentoCloudSettings", "Client", "moorage_provider", "wire"]
 
-_LAZY = {"Client": "_client", "wire": None}
+_LAZY = {"BentoCloudSettings": "_settings", "Client": "_client", "wire": None}
 
 
 @hookimpl
-def moorage_provider() -> ProviderInfo:
+def moorage_provider() -> "ProviderInfo":
     """Describe `bentocloud`; its driver is imported when it is first opened."""
+    # A program that uses the client alone needs none of this.
+    from moorage.plugin import ProviderInfo
+
+    from ._capabilities import CAPABILITIES
+    from ._settings import BentoCloudSettings
+
     return ProviderInfo(
         name="bentocloud",
         summary="BentoML's cloud",
@@ -41,7 +47,7 @@ def moorage_conformance_harness(provider: str) -> Any:
     return BentoCloudHarness()
 
 
-def _open(settings: BentoCloudSettings, context: OpenContext) -> "BentoCloudDriver":
+def _open(settings: "BentoCloudSettings", context: "OpenContext") -> "BentoCloudDriver":
     from ._driver import BentoCloudDriver
 
     return BentoCloudDriver(settings, context)

@@ -1,6 +1,5 @@
 """What is sent: structs and mappings as JSON, checked before anything leaves."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -84,6 +83,8 @@ def json_text(value: Any, noun: str) -> str:
     Raises:
         InvalidRequestError: It is not JSON.
     """
+    import json  # what is sent as JSON is not written by it
+
     try:
         return json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as exc:

@@ -88,10 +88,11 @@ def _hooks(module: Any) -> Iterator[dict[str, Any]]:
     """Yield every function that is a hook, or looks as if it were meant to be one."""
     from moorage._capability import near
     from moorage.plugin import _hooks as specifications
+    from moorage.plugin._marker import PROJECT
 
     known = {n: f for n, f in vars(specifications).items() if n.startswith("moorage_")}
     for name, thing in list(vars(module).items()):
-        marked = hasattr(thing, f"{specifications.PROJECT}_impl")
+        marked = hasattr(thing, f"{PROJECT}_impl")
         if not callable(thing) or not (marked or name.startswith("moorage_")):
             continue
         taken = list(inspect.signature(thing).parameters)
