@@ -20,6 +20,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -161,6 +162,8 @@ def _make(workspace: Mapping[str, object], wanted: Mapping[str, str]) -> None:
         if not kept:
             _make_with_venv()
         _install_with_pip(members(workspace), first=not kept)
+    if os.environ.get("PYTHONDONTWRITEBYTECODE"):  # also where `-I` has Python pass it over
+        _compile(members(workspace))
 
     unfinished = STAMP.with_suffix(".tmp")
     unfinished.write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
@@ -214,7 +217,8 @@ def _make_with_venv() -> None:
 def _install_with_pip(editable: Sequence[Path], *, first: bool) -> None:
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check"]
     environment = _pip_environment(pip)
-    # The lock is complete, so pip need not look for dependencies; Python compiles what it uses.
+    # The lock is complete, so pip need not look for dependencies; Python compiles what it uses, or
+    # `_compile` does.
     install = [*pip, "install", "--quiet", "--no-input", "--no-compile", "--no-deps"]
     locked = [*install, "--require-hashes", "--requirement"]
     if first:  # the pip that came with Python is half as fast as the locked one
@@ -234,6 +238,45 @@ def _locked_pip() -> str:
     if found is None:
         raise SetUpError(f"{REQUIREMENTS} has no pip; run `make lock`")
     return found[0]
+
+
+def _compile(editable: Sequence[Path]) -> None:
+    """Compile the members and all that they need.
+
+    Neither installer does, since Python keeps what it compiles when it first uses it. Where it is
+    told not to, each start of each program would compile the same again.
+    """
+    (library,) = VENV.glob("lib/python*/site-packages")
+    found = {_normal(d.name): d for d in metadata.distributions(path=[str(library)])}
+    paths = [str(member / "src") for member in editable]
+    names = {_normal(_project(member)) for member in editable}
+    todo = list(names)
+    while todo:
+        distribution = found.get(todo.pop())
+        if distribution is None:
+            continue  # for another system or Python
+        paths += [str(library / file) for file in distribution.files or () if file.suffix == ".py"]
+        for requirement in distribution.requires or ():
+            name = _normal(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0])
+            if name not in names and "extra ==" not in requirement:
+                names.add(name)
+                todo.append(name)
+    subprocess.run(
+        [str(PYTHON), "-m", "compileall", "-q", "-j", "0", "-i", "-"],
+        input="".join(f"{path}\n" for path in paths),
+        text=True,
+        stdout=subprocess.DEVNULL,  # what cannot be compiled is for another Python
+        check=False,
+    )
+
+
+def _project(member: Path) -> str:
+    name: str = tomllib.loads((member / "pyproject.toml").read_text("utf-8"))["project"]["name"]
+    return name
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _pip_environment(pip: Sequence[str]) -> dict[str, str]:
@@ -265,7 +308,7 @@ def _remove_strays(
         if line[:1].isalnum():
             wanted.add(line.partition("==")[0])
     for member in editable:
-        wanted.add(tomllib.loads((member / "pyproject.toml").read_text("utf-8"))["project"]["name"])
+        wanted.add(_project(member))
     frozen = subprocess.run(
         [*pip, "list", "--format=json"],
         capture_output=True,

@@ -57,6 +57,7 @@ def pip_only(machine: dict[str, str], tmp_path: Path) -> dict[str, str]:
         "PATH": f"{path}{os.pathsep}{machine['PATH']}",
         "PIP_CONFIG_FILE": str(configuration),
         "PIP_FIND_LINKS": str(other),
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
@@ -129,7 +130,8 @@ def test_pip_set_up(checkout: Path, root: Path, pip_only: dict[str, str]) -> Non
     """Without uv, two set-ups at once make one environment of the locked, unaltered packages.
 
     What a killed one left does not disturb them. The next ones do nothing until the lock changes or
-    the checkout is moved.
+    the checkout is moved. Where Python keeps no byte code by itself, the members have it all the
+    same.
     """
     assert not _is_current(checkout, pip_only)
     _kill_when_it_says(checkout, pip_only, "making .venv")
@@ -146,6 +148,7 @@ def test_pip_set_up(checkout: Path, root: Path, pip_only: dict[str, str]) -> Non
     assert _installed(checkout).keys() == _BACKEND | {"moorage"}
     assert _is_current(checkout, pip_only)
     assert _set_up(checkout, pip_only) == ""
+    assert list((checkout / "core/src/moorage/__pycache__").glob("_version.*.pyc"))
 
     _require(checkout, root, _BACKEND | {"iniconfig"})
     assert not _is_current(checkout, pip_only)
