@@ -70,6 +70,8 @@ def main(words: list[str]) -> int:
             given = [url, str(place / "page.json"), str(place / "payload"), digest]
             given.append(str(place / "pulled"))
             env = {
+                # Installed packages come with their byte code, and so must the working tree's.
+                "PYTHONDONTWRITEBYTECODE": "",
                 "BENTOML_HOME": str(place / "home"),
                 "BENTOML_DO_NOT_TRACK": "True",
                 "BENTO_CLOUD_API_KEY": _programs.TOKEN,

@@ -132,4 +132,5 @@ def official() -> str | None:
 
 def quiet() -> dict[str, str]:
     """Return an environment in which nothing but the programs takes time."""
-    return {**os.environ, "NO_PROXY": "127.0.0.1"}
+    # Installed packages come with their byte code, and so must what lies in the working tree.
+    return {**os.environ, "NO_PROXY": "127.0.0.1", "PYTHONDONTWRITEBYTECODE": ""}
