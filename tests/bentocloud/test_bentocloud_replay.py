@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import threading
 from collections.abc import Iterator
@@ -102,6 +103,20 @@ def test_replay(record: dict[str, Any]) -> None:
         _check_request(ours, theirs, record)
     _check_said(api, record)
     _check_result(result, json.loads(api.filled(json.dumps(record))), outcome)
+
+
+@pytest.mark.parametrize("method", ["list_deployment_pods", "get_deployment_image_builder_pod"])
+def test_pods_are_asked_for_as_they_were(method: str) -> None:
+    """Pods are looked for by the name that was asked for, and by their bento's version."""
+    found = next(one for one in CALLS if (one["operation"], one["case"]) == (f"v2.{method}", "ok"))
+    record = copy.deepcopy(found)
+    answer = record["responses"][0]["json"]
+    answer["name"] = answer["latest_revision"]["targets"][0]["bento"]["name"] = "another"
+    with RecordedApi(record) as api, _client(api, record) as client:
+        _result(client, record)
+
+    for ours, theirs in zip(api.asked, record["requests"], strict=True):
+        _check_request(ours, theirs, record)
 
 
 def _client(api: RecordedApi, record: dict[str, Any]) -> Client:

@@ -29,8 +29,10 @@ def builder_pods(connection: Connection, deployment: Deployment) -> list[KubePod
     return _first(connection, socket)
 
 
-def deployment_pods(connection: Connection, deployment: Deployment) -> list[KubePod]:
-    """Return the pods of a deployment.
+def deployment_pods(
+    connection: Connection, deployment: Deployment, name: str = ""
+) -> list[KubePod]:
+    """Return the pods of a deployment, by the name that it was asked for by.
 
     Raises:
         NotFoundError: The deployment runs no bento.
@@ -39,7 +41,7 @@ def deployment_pods(connection: Connection, deployment: Deployment) -> list[Kube
     cluster = deployment.cluster
     socket = connection.sockets.connect(
         "/ws/v2/deployments/{name}/pods",
-        {"name": deployment.name},
+        {"name": name or deployment.name},
         query=_query(deployment, cluster=cluster.name if cluster else ""),
     )
     return _first(connection, socket)
@@ -66,7 +68,7 @@ def bento_of(deployment: Deployment) -> tuple[str, str]:
             f"deployment {deployment.name!r} has {what}, and so no pods",
             hint="deploy a bento to it first",
         )
-    return bento.repository.name if bento.repository else "", bento.name or bento.version
+    return bento.repository.name if bento.repository else "", bento.version or bento.name
 
 
 def _query(deployment: Deployment, **more: str) -> Query:

@@ -169,7 +169,7 @@ class V2:
         """
         from ._pods import deployment_pods
 
-        return deployment_pods(self._connection, self.get_deployment(name, cluster))
+        return deployment_pods(self._connection, self.get_deployment(name, cluster), name)
 
     def tail_logs(
         self,
