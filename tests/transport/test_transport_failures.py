@@ -242,6 +242,16 @@ def test_fields(server: Any) -> None:
     assert caught.value.fields == {"name": "taken"}
 
 
+def test_fields_of_a_conflict(server: Any) -> None:
+    """Where the error has no place for fields, its message tells what is wrong with them."""
+    body = b'{"name":["taken","too long"],"size":"odd"}'
+    server.answer(server.reply(body, status=409))
+    with HttpClient(server.origin) as client, pytest.raises(errors.ConflictError) as caught:
+        client.call("POST", "/", json={})
+
+    assert str(caught.value).endswith("409 Whatever: name: taken, too long; size: odd")
+
+
 def test_trace_id(server: Any) -> None:
     """A trace id is kept beside the request id, and alone it takes its place."""
     both = {"X-Request-Id": "r-1", "X-Trace-Id": "t-2"}

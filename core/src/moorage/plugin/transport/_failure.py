@@ -216,11 +216,15 @@ def to_error(failure: Failure) -> MoorageError:
     }
     if failure.status >= 500:
         context["origin"] = Origin.PROVIDER
+    message = failure.message
     if issubclass(failure.error, InvalidRequestError):
         context["fields"] = failure.fields
+    elif failure.fields and not failure.text:  # a conflict over a name, for example
+        said = "; ".join(f"{field}: {problem}" for field, problem in failure.fields.items())
+        message = f"{message}: {one_line(said)}"
     if issubclass(failure.error, RateLimitedError | UnavailableError):
         context["retry_after_s"] = failure.retry_after_s
-    return failure.error(failure.message, **context)
+    return failure.error(message, **context)
 
 
 def read_body(body: str) -> Any:
