@@ -55,6 +55,7 @@ def bentoml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     home = tmp_path / "bentoml"
     home.mkdir()
     monkeypatch.setenv("BENTOML_HOME", str(home))
+    monkeypatch.delenv("BENTOML_CLOUD_CONTEXT", raising=False)
 
     def write(text: str) -> None:
         (home / ".yatai.yaml").write_text(text, "utf-8")
@@ -75,10 +76,14 @@ def test_login_is_taken_over(emulator: BentoCloudEmulator, run: Any, bentoml: An
     assert user.email == "ada@example.com"
 
 
-def test_other_context(run: Any, bentoml: Any) -> None:
-    """A context is chosen by its name."""
+@pytest.mark.parametrize(("variable", "source"), [("work", "bentoml:home"), ("home", "bentoml")])
+def test_other_context(
+    run: Any, bentoml: Any, monkeypatch: pytest.MonkeyPatch, variable: str, source: str
+) -> None:
+    """A context is chosen by its name, or else by BentoML's own variable."""
+    monkeypatch.setenv("BENTOML_CLOUD_CONTEXT", variable)
     bentoml(TWO.format(token="a-token", endpoint="https://work.example.com"))
-    words = ("--profile", "mine", "--provider", "bentocloud", "--from", "bentoml:home")
+    words = ("--profile", "mine", "--provider", "bentocloud", "--from", source)
     code, said = run("login", *words, "--store", "file", "--no-check")
     _, shown = run("profiles", "explain", "mine", "-o", "json")
 

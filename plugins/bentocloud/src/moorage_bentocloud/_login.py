@@ -16,7 +16,8 @@ def from_bentoml(context: str | None) -> Mapping[str, Any]:
     """Return the endpoint and the token of a context of BentoML.
 
     Args:
-        context: Its name; `None` takes the current one.
+        context: Its name; `None` takes the one that `BENTOML_CLOUD_CONTEXT` names, else the current
+            one, as BentoML does.
 
     Raises:
         ConfigError: BentoML is not logged in, or has no such context.
@@ -46,7 +47,8 @@ def from_bentoml(context: str | None) -> Mapping[str, Any]:
         for each in known.get("contexts") or []
         if isinstance(each, dict) and each.get("name")
     }
-    wanted = context or str(known.get("current_context_name") or "")
+    chosen = context or os.environ.get("BENTOML_CLOUD_CONTEXT")
+    wanted = chosen or str(known.get("current_context_name") or "")
     found = contexts.get(wanted)
     if found is None or not found.get("api_token"):
         raise ConfigError(
