@@ -62,6 +62,25 @@ def zipped(files: Files, level: int | None = None) -> bytes:
     return into.getvalue()
 
 
+def test_directories_of_a_tar(tmp_path: Path) -> None:
+    """With directories, each stands before what is in it, once, and all of it is below `.`."""
+    deep = "/".join(["d" * 40] * 4)
+    files = {"b/a": b"1", "b-c": b"2", "b/d/e": b"3", f"{deep}/f": b"4"}
+    content = b"".join(tar_chunks(entries(files), directories=True))
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        members = [(member.name, member.isdir(), oct(member.mode)) for member in tar]
+    unpack_tar(io.BytesIO(content), tmp_path)
+
+    above = ["./" + "/".join(["d" * 40] * count) for count in range(1, 5)]
+    assert [name for name, *_ in members] == [
+        *(".", "./b-c", "./b", "./b/a", "./b/d", "./b/d/e"),
+        *(*above, f"./{deep}/f"),
+    ]
+    assert {mode for _, is_dir, mode in members if is_dir} == {"0o755"}
+    assert len(content) % 10240 == 0
+    assert found(tmp_path) == files
+
+
 def found(top: Path) -> Files:
     return {
         path.relative_to(top).as_posix(): path.read_bytes()

@@ -26,6 +26,7 @@ from .errors import IntegrityError, InvalidRequestError
 
 _BLOCK = 512
 _RECORD = 20 * _BLOCK
+_DIRECTORY_MODE = 0o755
 _LARGEST_OCTAL = 8**11 - 1
 _LARGEST_HEADER_BYTES = 1 << 20
 _LARGEST_TAIL_BYTES = 1 << 24
@@ -64,20 +65,35 @@ def write_tar(
         _write(compressed, chunks)
 
 
-def tar_chunks(entries: Iterable[ArchiveEntry]) -> Iterator[bytes]:
+def tar_chunks(entries: Iterable[ArchiveEntry], *, directories: bool = False) -> Iterator[bytes]:
     """Return what `write_tar` writes, in pieces as they are asked for, without compression.
+
+    Args:
+        entries: The files.
+        directories: Whether directories stand in it too, each before what is in it, and every path
+            begins with `./`, as where `tar` packs the directory `.`.
 
     Raises:
         InvalidRequestError: A path cannot be in an archive.
         IntegrityError: A content is not as long as its entry says.
     """
-    return _chunks(in_order(entries))
+    return _chunks(in_order(entries), directories=directories)
 
 
-def _chunks(ordered: Iterable[ArchiveEntry]) -> Iterator[bytes]:
+def _chunks(ordered: Iterable[ArchiveEntry], *, directories: bool) -> Iterator[bytes]:
     written = 0
+    known: set[str] = set()
     for entry in ordered:
-        headers = _headers(entry)
+        headers = b""
+        path = entry.path
+        if directories:
+            path = f"./{path}"
+            for above in reversed([*_above(path)]):
+                if above not in known:
+                    known.add(above)
+                    headers += _headers(above, _DIRECTORY_MODE, 0, b"5")
+        mode = EXECUTABLE_MODE if entry.executable else FILE_MODE
+        headers += _headers(path, mode, entry.size_bytes, b"0")
         yield headers
         yield from checked_content(entry)
         padding = -entry.size_bytes % _BLOCK
@@ -92,9 +108,15 @@ def _write(into: _Sink, chunks: Iterable[bytes]) -> None:
         into.write(chunk)
 
 
-def _headers(entry: ArchiveEntry) -> bytes:
-    mode = EXECUTABLE_MODE if entry.executable else FILE_MODE
-    name, size = entry.path.encode(), entry.size_bytes
+def _above(path: str) -> Iterator[str]:
+    """Yield the directories that a path is in, the innermost first."""
+    while slash := path.rfind("/") + 1:
+        path = path[: slash - 1]
+        yield path
+
+
+def _headers(path: str, mode: int, size: int, kind: bytes) -> bytes:
+    name = path.encode()
     records = b""
     if len(name) > 100 or not name.isascii():
         records += _record(b"path", name)
@@ -106,7 +128,7 @@ def _headers(entry: ArchiveEntry) -> bytes:
     if records:
         extended = _header(b"PaxHeaders/" + name[:80], FILE_MODE, len(records), b"x")
         extended += records + bytes(-len(records) % _BLOCK)
-    return extended + _header(name, mode, size, b"0")
+    return extended + _header(name, mode, size, kind)
 
 
 def _record(key: bytes, value: bytes) -> bytes:

@@ -44,6 +44,8 @@ class _Piece(NamedTuple):
 class Archive:
     """A tar archive that can be sent; it depends on names, modes and contents alone.
 
+    As in BentoML's own, the first member is the directory `.`, and each directory is one.
+
     Attributes:
         length: Size in bytes.
         rewindable: It can be read as often as needed.
@@ -55,7 +57,7 @@ class Archive:
         self._source = source
         self._pieces: list[_Piece] = []
         self.length = 0
-        for chunk in tar_chunks(map(_entry, files)):
+        for chunk in tar_chunks(map(_entry, files), directories=True):
             size = len(chunk)
             content = chunk.file if isinstance(chunk, _Hole) else chunk
             if size:
