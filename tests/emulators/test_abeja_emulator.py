@@ -292,6 +292,20 @@ def test_runs_by_pages(ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolMana
     assert [r["run_id"] for r in forward["entries"]] == ids[:2]
 
 
+def test_run_without_its_input(
+    ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager
+) -> None:
+    """A run whose input is not in the datalake is made, fails, and says so in its log."""
+    path, version_id = deployed(ask, emulator, pool)
+    wanted = {"version_id": version_id, "input_data": {"$datalake:1": "1/absent"}}
+    status, run = ask("POST", f"{path}/runs", wanted)
+    _, after = ask("GET", f"{path}/runs/{run['run_id']}")
+    _, log = ask("GET", f"{path}/runs/{run['run_id']}/logs")
+
+    assert (status, run["status"], after["status"]) == (200, "SUBMITTED", "FAILED")
+    assert "cannot be fetched" in log["events"][0]["message"]
+
+
 def test_ascending_log(ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager) -> None:
     """`/logs` goes forward, and its token is gone at the end."""
     path, version_id = deployed(ask, emulator, pool)
@@ -361,6 +375,31 @@ def test_secret_values(ask: Ask) -> None:
     assert made["versions"][0]["value"] == value
     assert shown == [None, value, value]
     assert (plain, again) == (400, 409)
+
+
+def test_files_of_a_bucket(ask: Ask, pool: urllib3.PoolManager, emulator: AbejaEmulator) -> None:
+    """A bucket is listed by either marker: the library's, and that of the platform's command."""
+    _, made = ask("POST", f"{O}/buckets", {"name": "b", "description": ""})
+    files = f"{O}/buckets/{made['bucket']['bucket_id']}/files"
+    for name in ("a.txt", "b.txt", "c.txt"):
+        pool.request(
+            "POST",
+            f"{emulator.url}{files}",
+            headers={"Authorization": USER},
+            fields={"file": (name, b"x", "text/plain"), "parameters": "{}"},
+        )
+    pages = []
+    query = ""
+    for _ in range(3):
+        _, page = ask("GET", f"{files}?items_per_page=2{query}")
+        pages.append([file["file_id"] for file in page["files"]])
+        query = f"&start_after={page['next_start_after']}"
+    _, first = ask("GET", f"{files}?items_per_page=2")
+    _, second = ask("GET", f"{files}?last_file_id={first['last_file_id']}")
+
+    assert pages == [["/a.txt", "/b.txt"], ["/c.txt"], []]
+    assert [file["file_id"] for file in second["files"]] == ["/c.txt"]
+    assert second["last_file_id"] is None
 
 
 def test_files(ask: Ask, emulator: AbejaEmulator, pool: urllib3.PoolManager) -> None:

@@ -98,14 +98,18 @@ async def upload_bucket_file(call: Call) -> Wire:
 
 
 async def list_bucket_files(call: Call) -> Wire:
-    """List the files below a directory by pages; the marker is the last path of a page."""
+    """List the files below a directory by pages; the marker is the last path of a page.
+
+    The platform's library takes it from `last_file_id` and sends it back under that name. Its
+    command knows it as `next_start_after` and `start_after`, and goes on until a page is empty.
+    """
     bucket = _bucket(call)
     directory = f"/{(call.text('target_dir') or '/').strip('/')}/".replace("//", "/")
     paths = sorted(path for path in bucket.files if path.startswith(directory))
     query = call.text("q")
     if query is not None:
         paths = [path for path in paths if query in path]
-    last = call.text("last_file_id")
+    last = call.text("last_file_id") or call.text("start_after")
     if last is not None:
         paths = [path for path in paths if path > last]
     size = call.number("items_per_page", 100, least=1)
@@ -113,6 +117,7 @@ async def list_bucket_files(call: Call) -> Wire:
     return {
         "files": [_shown_in_bucket(call.world, bucket, bucket.files[path]) for path in page],
         "last_file_id": page[-1] if len(paths) > size else None,
+        "next_start_after": page[-1] if page else None,
     }
 
 

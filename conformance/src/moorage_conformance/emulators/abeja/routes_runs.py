@@ -36,9 +36,9 @@ async def create_run(call: Call) -> Wire:
     deployment = world.deployment(call["deployment"])
     version = deployment.wanted_version(text_of(body, "version_id"))
     input_data, output_template = body.get("input_data"), body.get("output_template")
-    value = _input_of(world, input_data)
+    value, missing = _input_of(world, input_data)
     if output_template is not None:
-        _channel_of(world, output_template)
+        _channel_of(output_template)
     made = world.stamp()
     retries = number_of(body, "retry_count", 5, most=9)
     wire: Wire = {
@@ -56,44 +56,52 @@ async def create_run(call: Call) -> Wire:
         "created_at": made,
         "modified_at": made,
     }
-    outcome = "SUCCEEDED" if version.key in world.store.objects else "FAILED"
+    outcome = "SUCCEEDED" if version.key in world.store.objects and not missing else "FAILED"
     run = Run(wire, version, world.course(*_STATES, outcome))
     deployment.runs[run.id] = run
-    if world.apps is not None:
+    if missing:
+        run.log.add(f"the input cannot be fetched: {missing}", world.now())
+    elif world.apps is not None:
         run.job_id = await submit_run(
             world, deployment, version, value, wire["user_env_vars"], retries, run.id
         )
     return dict(wire)
 
 
-def _input_of(world: World, input_data: Any) -> dict[str, Any]:
-    """Return what the container is given."""
+def _input_of(world: World, input_data: Any) -> tuple[dict[str, Any], str]:
+    """Return what the container is given, and what it lacks.
+
+    A file is fetched by the container and not when the run is made, so that a missing one lets the
+    run fail.
+    """
     if input_data is None:
-        return {}
+        return {}, ""
     if not isinstance(input_data, dict | list):
         raise bad_request("input_data must be an object", field="input_data")
     if isinstance(input_data, dict) and _DATALAKE in input_data:
         channel_id, _, file_id = str(input_data[_DATALAKE]).partition("/")
-        file = found(world.channel(channel_id).files, "file", file_id)
+        try:
+            file = found(world.channel(channel_id).files, "file", file_id)
+        except ApiError as exc:
+            return {}, exc.description
         content = world.store.objects.get(file_id)
         return {
             "content_type": file["content_type"] or "application/octet-stream",
             "metadata": file["metadata"],
             "body": base64.b64encode(content.path.read_bytes() if content else b"").decode("ascii"),
-        }
+        }, ""
     return {
         "content_type": "application/json",
         "metadata": {},
         "body": base64.b64encode(msgspec.json.encode(input_data)).decode("ascii"),
-    }
+    }, ""
 
 
-def _channel_of(world: World, output_template: Any) -> str:
+def _channel_of(output_template: Any) -> str:
     channel_id = output_template.get(_DATALAKE) if isinstance(output_template, dict) else None
     if not isinstance(channel_id, str):
         raise bad_request("output_template names no channel", field="output_template")
-    world.channel(channel_id)
-    return channel_id
+    return channel_id  # whether it is there shows when the output is stored
 
 
 # Looking at runs ----------------------------------------------------------------------------------
@@ -131,7 +139,7 @@ def _finish(world: World, run: Run, job: Job) -> None:
     run.wire["modified_at"] = world.stamp()
     template = run.wire["output_template"]
     if job.state is JobState.SUCCEEDED and template is not None:
-        _store_output(world, run, _channel_of(world, template), job.output)
+        _store_output(world, run, _channel_of(template), job.output)
 
 
 def _store_output(world: World, run: Run, channel_id: str, output: dict[str, Any]) -> None:
