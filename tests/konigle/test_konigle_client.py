@@ -270,6 +270,26 @@ def test_replies_that_cannot_be_understood(client: Client, peer: Peer, body: byt
     assert caught.value.retry is Retry.UNKNOWN_OUTCOME
 
 
+def test_job_is_waited_for(client: Client, peer: Peer, clock: FakeClock) -> None:
+    """A job is looked at until it has ended, and each entry of its log is told once."""
+    job = {"id": "j", "task_name": "deploy_space", "created_at": "2026-01-15T09:00:01Z"}
+    looks = [("pending", []), ("running", ["a", "b"]), ("running", ["a", "b"]), ("failed", "abc")]
+    peer.answer(
+        *(Answer.of({**job, "status": status, "log": list(log)}) for status, log in looks),
+        *(Answer.of({**job, "status": "running"}) for _ in range(3)),
+    )
+    told: list[str] = []
+
+    ended = client.jobs.wait("j", on_log=told.append)
+    seconds = clock.seconds
+    with pytest.raises(errors.TimedOutError, match="still running"):
+        client.jobs.wait("j", timeout=7)
+
+    assert (ended.status, ended.succeeded, told) == ("failed", False, ["a", "b", "c"])
+    assert (seconds, clock.seconds - seconds) == (15, 7)
+    assert len(peer.arrived) == 7
+
+
 # What comes in ------------------------------------------------------------------------------------
 
 

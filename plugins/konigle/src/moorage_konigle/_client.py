@@ -3,7 +3,7 @@
 import functools
 from typing import TYPE_CHECKING, Any, Self
 
-from moorage.plugin import Clock, Closing, Redactor, SecretValue, settings_from
+from moorage.plugin import Clock, Closing, Redactor, SecretValue, SystemClock, settings_from
 from moorage.plugin.transport import HeaderAuth, HttpClient
 
 from ._errors import refine
@@ -97,7 +97,7 @@ class Client(Closing):
         """What the service does for a while."""
         from ._jobs import ServiceJobs
 
-        return ServiceJobs(self.http)
+        return ServiceJobs(self.http, self._clock)
 
     @functools.cached_property
     def uploads(self) -> "Uploads":
@@ -154,6 +154,7 @@ class Client(Closing):
         redactor: Redactor | None,
     ) -> None:
         self.settings = settings
+        self._clock = clock or SystemClock()
         self.http = HttpClient(
             settings.endpoint,
             auth=HeaderAuth("Authorization", settings.api_key, scheme=settings.auth_prefix),
@@ -161,6 +162,6 @@ class Client(Closing):
             options=settings.http_options(),
             refine=refine,
             user_agent=user_agent,
-            clock=clock,
+            clock=self._clock,
             redactor=redactor,
         )
