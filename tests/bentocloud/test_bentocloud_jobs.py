@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bento_pack import manifest, pack
+from bentocloud_wire import Wire
 
 import moorage
 from moorage import Cloud
@@ -113,6 +115,32 @@ def test_absent_entry_point(emulator: BentoCloudEmulator, submit: Submit) -> Non
 
     assert "echo" in (caught.value.hint or "")
     assert not [one for one in emulator.requests if one.method == "POST"]
+
+
+def test_task_with_another_path(emulator: BentoCloudEmulator, cloud: Cloud, tmp_path: Path) -> None:
+    """A task that BentoML serves below another path than its name is called there."""
+    app = write_probe(tmp_path / "app", "2")
+    about = manifest(name="elsewhere")
+    for route, path in zip(about["schema"]["routes"], ("/a/b%c/echo", "/settings"), strict=False):
+        route["route"] = path
+    wire = Wire(emulator)
+    wire.push("elsewhere:v1", pack(app), **about)
+    wire.close()
+    cloud.deployments.deploy("elsewhere", "elsewhere:v1").result(timeout=60)
+    jobs = [
+        cloud.jobs.submit("deployment/elsewhere", name, input={"input": value})
+        for name, value in (
+            ("echo", 5),
+            ("environment", {"names": ["NO_SUCH"]}),
+            ("settings", {"names": ["NO_SUCH"]}),
+        )
+    ]
+    outputs = [cloud.jobs.wait(job, timeout=60).output for job in jobs]
+    paths = [one.path for one in emulator.requests if one.path.endswith("/submit")]
+
+    assert outputs[0] == 5
+    assert outputs[1] == outputs[2]
+    assert paths == ["/a/b%25c/echo/submit", "/settings/submit", "/settings/submit"]
 
 
 def test_of_an_artifact(cloud: Cloud) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from moorage.errors import InvalidRequestError
 from moorage.plugin import ArtifactRef
 from moorage_bentocloud import _bento_yaml
 from moorage_bentocloud._schema import body_of
@@ -41,6 +44,46 @@ def test_moments_of_models() -> None:
 
     sent = body["manifest"]["services"][0]["models"]
     assert [one["creation_time"] for one in sent] == [None, "2026-01-02 03:04:05.678901", None]
+
+
+OLD = b"""\
+name: old
+version: v1
+service: svc:svc
+models: [{tag: 'tiny:m1'}]
+runners:
+- {name: one, runnable_type: Sklearn, models: ['tiny:m1'], resource_config: {nvidia.com/gpu: 1}}
+- {name: two}
+"""
+
+
+def test_runners() -> None:
+    """A bento of the first form tells of its runners."""
+    manifest = _bento_yaml.bento_manifest(_bento_yaml.read(OLD, "bento.yaml"), 10)
+    first, second = body_of({"manifest": manifest}, UpdateBento)["manifest"]["runners"]
+
+    assert first == {
+        "name": "one",
+        "runnable_type": "Sklearn",
+        "models": ["tiny:m1"],
+        "resource_config": {"cpu": None, "nvidia_gpu": 1, "custom_resources": None},
+    }
+    assert second == {
+        "name": "two",
+        "runnable_type": None,
+        "models": None,
+        "resource_config": None,
+    }
+
+
+@pytest.mark.parametrize(
+    "damaged", ["runners: [{}]", "runners: [5]", "services: [5]", "services: [{models: [{}]}]"]
+)
+def test_damaged_parts(damaged: str) -> None:
+    """A part that cannot be understood is told as such."""
+    content = f"name: old\nversion: v1\nservice: svc:svc\n{damaged}\n".encode()
+    with pytest.raises(InvalidRequestError, match=r"bento\.yaml cannot be understood"):
+        _bento_yaml.bento_manifest(_bento_yaml.read(content, "bento.yaml"), 10)
 
 
 def test_model_without_module() -> None:

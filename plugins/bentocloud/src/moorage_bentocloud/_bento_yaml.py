@@ -9,7 +9,16 @@ from moorage.errors import InvalidRequestError
 from moorage.plugin import ArtifactRef
 
 from . import _moments
-from ._wire_store import BentoEnv, BentoManifest, Image, ModelManifest, Service, ServiceModel
+from ._wire_store import (
+    BentoEnv,
+    BentoManifest,
+    Image,
+    ModelManifest,
+    Runner,
+    RunnerResources,
+    Service,
+    ServiceModel,
+)
 
 BENTO_YAML = "bento.yaml"
 MODEL_YAML = "model.yaml"
@@ -76,6 +85,7 @@ def bento_manifest(values: Mapping[str, Any], size_bytes: int) -> BentoManifest:
             name=str(values["name"]),
             apis={},
             models=tuple(_tags(values)),
+            runners=tuple(_runner(item) for item in values.get("runners") or ()),
             services=tuple(_service(item) for item in values.get("services") or ()),
             envs=msgspec.convert(values.get("envs") or [], tuple[BentoEnv, ...], strict=False),
             schema=msgspec.convert(values.get("schema") or {}, dict[str, Any]),
@@ -85,7 +95,7 @@ def bento_manifest(values: Mapping[str, Any], size_bytes: int) -> BentoManifest:
             else msgspec.convert(_without_null(values["image"]), Image, strict=False),
             spec=int(values.get("spec") or 1),
         )
-    except (msgspec.ValidationError, TypeError, ValueError) as exc:
+    except (msgspec.ValidationError, AttributeError, KeyError, TypeError, ValueError) as exc:
         raise InvalidRequestError(f"{BENTO_YAML} cannot be understood: {exc}") from exc
 
 
@@ -139,6 +149,23 @@ def _flow(value: Any) -> str:
 
 def _tag(model: Any) -> str:
     return str(model["tag"] if isinstance(model, dict) else model)
+
+
+def _runner(item: Any) -> Runner:
+    """Return a runner, which only bentos of the first form have."""
+    wanted = item.get("resource_config")
+    return Runner(
+        name=str(item["name"]),
+        runnable_type=item.get("runnable_type"),
+        models=tuple(map(str, item["models"])) if item.get("models") is not None else None,
+        resource_config=RunnerResources(
+            cpu=wanted.get("cpu"),
+            nvidia_gpu=wanted.get("nvidia.com/gpu"),
+            custom_resources=wanted.get("custom_resources"),
+        )
+        if wanted
+        else None,
+    )
 
 
 def _service(item: Any) -> Service:

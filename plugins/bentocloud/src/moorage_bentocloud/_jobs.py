@@ -271,18 +271,17 @@ def _manifest(deployment: Deployment) -> BentoManifest | None:
 def _tasks(manifest: BentoManifest | None) -> dict[str, str] | None:
     """Return the paths of a bento's tasks by their names; `None` where it does not tell.
 
-    A task of a portable app has the job's name, any other that of its path.
+    A task that is called otherwise than its path goes by both.
     """
     routes = manifest.schema.get("routes") if manifest is not None else None
     if not isinstance(routes, list):
         return None
-    paths = [
-        "/" + str(route.get("route") or route.get("name") or "").lstrip("/")
-        for route in routes
-        if isinstance(route, dict) and route.get("is_task")
-    ]
-    prefix = f"{TASKS}/" if portable(manifest) else "/"
-    return {path.removeprefix(prefix).lstrip("/"): path for path in paths}
+    tasks = {}
+    for route in routes:
+        if isinstance(route, dict) and route.get("is_task"):
+            path = "/" + str(route.get("route") or route.get("name") or "").lstrip("/")
+            tasks[str(route.get("name") or path[1:])] = path
+    return {path[1:]: path for path in tasks.values() if "/" not in path[1:]} | tasks
 
 
 def _request(method: str, path: str, body: bytes | None = None) -> CallRequest:

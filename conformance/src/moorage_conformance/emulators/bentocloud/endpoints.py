@@ -5,6 +5,8 @@ is at its root. The others share one and are told apart by the first part of the
 be very many of them.
 """
 
+from urllib.parse import unquote
+
 from aiohttp import web
 
 from .._forwarding import answer_of
@@ -67,7 +69,7 @@ async def _run(
     request: web.Request, runner: Runner, deployment: Deployment, target: str
 ) -> web.Response:
     """Let what is deployed answer."""
-    path = target.partition("?")[0]
+    path = unquote(target.partition("?")[0])
     if await runner.portable(deployment):  # a native bento answers these itself
         if path in {"/livez", "/readyz"}:
             if path == "/readyz":
