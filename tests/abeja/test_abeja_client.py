@@ -208,6 +208,25 @@ def test_half_a_credential_is_refused(peer: Peer, credential: dict[str, str]) ->
     assert not peer.arrived
 
 
+def test_ids_may_be_numbers(peer: Peer) -> None:
+    """The numbers of the organization and the user are taken as numbers, too."""
+    peer.default = Answer.of({"entries": []})
+    settings = {"organization_id": 1234567890123, "user_id": 1122334455660}
+    with Client(
+        endpoint=f"http://localhost:{peer.port}", personal_access_token=TOKEN, **settings
+    ) as client:
+        client.services.get_services(DEPLOYMENT)
+        client.services.request_service(
+            DEPLOYMENT, SERVICE_ID, json={}, organization_id=1234567890123
+        )
+
+    first, second = peer.arrived
+    assert first.path.startswith(f"/organizations/{ORGANIZATION}/")
+    assert second.headers["host"].startswith(f"{ORGANIZATION}.localhost")
+    user = base64.b64decode(first.headers["authorization"].removeprefix("Basic ")).decode()
+    assert user == f"user-1122334455660:{TOKEN}"
+
+
 def test_credential_is_printed_nowhere(client: Client, peer: Peer) -> None:
     """Neither the client, its settings nor an error shows the credential."""
     peer.answer(Answer.of({"error": "unauthorized", "error_description": f"no {TOKEN}"}, 401))

@@ -47,6 +47,8 @@ _CREDENTIALS = (
         "datasource_secret": "ABEJA_PLATFORM_DATASOURCE_SECRET",
     },
 )
+# Ids that are numbers, and are written as such by many.
+_NUMBERS = ("organization_id", "user_id", "datasource_id")
 _PLACES = {"organization_id": "ABEJA_ORGANIZATION_ID", "endpoint": "ABEJA_API_URL"}
 
 
@@ -91,8 +93,10 @@ class Client(Closing):
             InvalidRequestError: There is no such setting, or its value cannot be used.
             ConfigError: Who calls is missing or only half said.
         """
-        if not isinstance(settings.get("organization_id", ""), str):
-            settings["organization_id"] = str(settings["organization_id"])
+        for name in _NUMBERS:
+            value = settings.get(name)
+            if isinstance(value, int) and not isinstance(value, bool):
+                settings[name] = str(value)
         converted = settings_from(AbejaSettings, settings, provider="abeja")
         auth = auth_of(converted)
         redactor = redactor or Redactor()

@@ -364,7 +364,8 @@ class ServicesApi(Noun):
             options["timeout"] = timeout
         if not check:
             options["success"] = _ANY_STATUS
-        http = self._hosts.client(organization_id or self._organization_id)
+        wanted = self._organization_id if organization_id is None else organization_id
+        http = self._hosts.client(str(wanted))
         reply = http.send(
             method, template, ids, returns=bytes, empty=b"", repeatable=False, **options
         )
