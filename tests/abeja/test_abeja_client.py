@@ -962,6 +962,14 @@ def test_answers_with_more_and_less(client: Client, peer: Peer) -> None:
     assert "'1'" not in repr(two)
 
 
+def test_models_in_every_form(client: Client, peer: Peer) -> None:
+    """Models are ids, objects with ids, or nothing at all."""
+    models = {"one": "1", "two": {"model_id": "2"}, "none": None}
+    peer.answer(Answer.of({**SERVICE, "models": models}))
+
+    assert client.services.get_service(DEPLOYMENT, SERVICE_ID).model_ids == {"one": "1", "two": "2"}
+
+
 def test_client_can_be_used_by_threads(client: Client, peer: Peer) -> None:
     """Threads share a client and its connections."""
     peer.default = Answer.of({"entries": []})

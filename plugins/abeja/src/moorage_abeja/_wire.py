@@ -78,7 +78,7 @@ class _Released(Wire, frozen=True, kw_only=True):
 
     deployment_id: str | None = None
 
-    models: dict[str, str | ModelLink] | None = None
+    models: dict[str, str | ModelLink | None] | None = None
     """Training models by alias: an id, or an object with it."""
 
     model_version: str | None = None
@@ -106,7 +106,7 @@ class _Released(Wire, frozen=True, kw_only=True):
     def model_ids(self) -> dict[str, str]:
         """Ids of the training models by alias, in whichever form they came."""
         links = {
-            alias: link if isinstance(link, str) else link.model_id
+            alias: link.model_id if isinstance(link, ModelLink) else link
             for alias, link in (self.models or {}).items()
         }
         return {alias: model_id for alias, model_id in links.items() if model_id}
