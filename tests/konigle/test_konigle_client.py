@@ -401,6 +401,26 @@ def test_wrong_fields_are_not_sent(client: Client, peer: Peer, data: Any) -> Non
     assert not peer.arrived
 
 
+def test_fields_as_keywords(client: Client, peer: Peer) -> None:
+    """What is made can be described by keywords, which are checked as a struct's fields are."""
+    peer.answer(Answer.of({"computer": COMPUTER, "job_id": "j"}, 201), Answer.of(UPLOAD, 201))
+
+    client.computers.create(display_name="x", size="S", region="nyc3")
+    client.uploads.create(file=b"1", name="n")
+    for call in (
+        lambda: client.computers.create(display_name="x", size="XL", region="nyc3"),
+        lambda: client.computers.create({"display_name": "x"}, size="S", region="nyc3"),
+        client.webapps.create,
+        lambda: client.uploads.create({"file": b"1"}, name="n"),
+    ):
+        with pytest.raises(errors.InvalidRequestError):
+            call()
+
+    made, uploaded = peer.arrived
+    assert made.json == {"display_name": "x", "size": "S", "region": "nyc3", "emoji": ""}
+    assert [part.content for part in uploaded.parts] == [b"n", b"", b"1"]
+
+
 def test_fields_can_be_cleared(client: Client, peer: Peer) -> None:
     """`NULL` sends a null, and `None` leaves a field out."""
     peer.answer(Answer.of(COMPUTER))

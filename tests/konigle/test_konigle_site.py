@@ -76,7 +76,7 @@ def test_each_kind_is_told_apart(client: Client, peer: Peer) -> None:
     client.images.search("a b")
     client.videos.search("x", page=2, page_size=5)
     next(client.documents.iter_all(q="x", min_size=0, ordering="-updated_at", tags=None), None)
-    client.images.generate("a cat")
+    client.images.generate(prompt="a cat")
     client.documents.update("1", {"name": "m", "tags": ["a"], "meta": None})
 
     image, video, *reads, generated, changed = peer.arrived

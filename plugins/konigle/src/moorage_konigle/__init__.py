@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         DocumentCreate,
         Image,
         ImageCreate,
+        ImageGenerate,
         Video,
         VideoCreate,
     )
@@ -47,6 +48,7 @@ __all__ = [
     "DocumentCreate",
     "Image",
     "ImageCreate",
+    "ImageGenerate",
     "Job",
     "KonigleSettings",
     "Packed",
@@ -69,6 +71,7 @@ _HOMES = {
     "DocumentCreate": "_wire_assets",
     "Image": "_wire_assets",
     "ImageCreate": "_wire_assets",
+    "ImageGenerate": "_wire_assets",
     "KonigleSettings": "_settings",
     "Packed": "_pack",
     "Video": "_wire_assets",

@@ -7,7 +7,7 @@ from moorage.errors import InvalidRequestError
 from moorage.plugin import Progress
 from moorage.plugin.transport import FileField, Form, RequestOptions, TextField
 
-from ._body import body_of, described, json_text
+from ._body import body_of, checked, described, given, json_text
 from ._manager import LARGEST_PAGE, Manager, check_number
 from ._upload_file import opened
 from ._wire import Envelope, Page, to_page
@@ -16,6 +16,7 @@ from ._wire_assets import (
     DocumentCreate,
     Image,
     ImageCreate,
+    ImageGenerate,
     MediaAsset,
     MediaAssetCreate,
     Video,
@@ -45,10 +46,11 @@ class MediaAssets(Manager[T], Generic[T]):
 
     def create(
         self,
-        data: MediaAssetCreate | Mapping[str, Any],
+        data: MediaAssetCreate | Mapping[str, Any] | None = None,
         *,
         progress: Progress | None = None,
         timeout: float | None = None,
+        **fields: Any,
     ) -> T:
         """Publish a file; it is streamed and sent once.
 
@@ -56,25 +58,27 @@ class MediaAssets(Manager[T], Generic[T]):
             data: The file and what is said about it.
             progress: Told how much was sent.
             timeout: Seconds for everything; by default it takes as long as bytes move.
+            fields: What `data` says, as keywords.
 
         Raises:
             InvalidRequestError: The file cannot be read, or its name ends in what the service
                 does not take.
             MoorageError: With `retry` `unknown_outcome`, it may have been stored.
         """
-        create = described(data, self._create, f"a {self._noun}", self._file)
-        fields: list[TextField | FileField] = [
+        noun = f"a {self._noun}"
+        create = described(given(data, fields, noun), self._create, noun, self._file)
+        parts: list[TextField | FileField] = [
             TextField(name, getattr(create, name)) for name in ("name", "alt_text", "tags")
         ]
         for name in ("source_url", "description"):
             text = getattr(create, name)
             if text is not None:
-                fields.append(TextField(name, text))
+                parts.append(TextField(name, text))
         if create.meta is not None:
-            fields.append(TextField("meta", json_text(create.meta, f"a {self._noun}'s meta")))
+            parts.append(TextField("meta", json_text(create.meta, f"{noun}'s meta")))
         with opened(getattr(create, self._file), self._http, self._endings) as file:
-            fields.append(file.field(self._file))
-            options: RequestOptions = {"data": Form(fields), "timeout": timeout}
+            parts.append(file.field(self._file))
+            options: RequestOptions = {"data": Form(parts), "timeout": timeout}
             if progress is not None:
                 options["progress"] = progress
             made: T = self._http.call("POST", PATH, returns=self._item, **options)
@@ -171,18 +175,18 @@ class Images(MediaAssets[Image]):
     _endings = (".jpg", ".jpeg", ".png", ".gif", ".webp")
 
     def generate(
-        self, prompt: str, aspect_ratio: str = "1:1", output_format: str = "webp"
+        self, data: ImageGenerate | Mapping[str, Any] | None = None, **fields: Any
     ) -> Image:
         """Have the service draw an image and publish it.
 
         Args:
-            prompt: What it shall show.
-            aspect_ratio: Width to height, `16:9` for example.
-            output_format: `webp`, `png`, `jpg` or `jpeg`.
+            data: A struct or a mapping of its fields.
+            fields: The same as keywords.
 
         Raises:
-            InvalidRequestError: The service refuses one of them.
+            InvalidRequestError: A field is wrong.
             MoorageError: With `retry` `unknown_outcome`, it may have been made.
         """
-        body = {"prompt": prompt, "aspect_ratio": aspect_ratio, "output_format": output_format}
+        noun = "an image"
+        body = body_of(checked(given(data, fields, noun), ImageGenerate, noun), noun)
         return self._http.call("POST", f"{PATH}/generate-image", json=body, returns=Image)

@@ -13,6 +13,22 @@ T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+def given(data: Any, keywords: Mapping[str, Any], noun: str) -> Any:
+    """Return what is said about something, as one struct or mapping or as keywords.
+
+    Raises:
+        InvalidRequestError: It is said both ways.
+    """
+    if data is None:
+        return keywords
+    if keywords:
+        raise InvalidRequestError(
+            f"{noun} is described by one struct or mapping or by keywords, not by both",
+            fields=dict.fromkeys(keywords, "given twice"),
+        )
+    return data
+
+
 def checked(data: T | Mapping[str, Any], kind: type[T], noun: str) -> T:
     """Return data as a struct, whether it was one or a mapping.
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ._body import body_of, checked
+from ._body import body_of, checked, given
 from ._manager import Manager
 from ._wire import Computer, ComputerCreate, Envelope, MadeComputer
 
@@ -19,10 +19,16 @@ class Computers(Manager[Computer]):
     _envelope = Envelope[Computer] | list[Computer]
     _filters = frozenset()
 
-    def create(self, data: ComputerCreate | Mapping[str, Any]) -> tuple[Computer, str]:
+    def create(
+        self, data: ComputerCreate | Mapping[str, Any] | None = None, **fields: Any
+    ) -> tuple[Computer, str]:
         """Have a computer made.
 
         Give it a `name`: without one, nobody can tell after a lost reply whether it was made.
+
+        Args:
+            data: A struct or a mapping of its fields.
+            fields: The same as keywords.
 
         Returns:
             The computer, and the id of the job that provisions it.
@@ -31,6 +37,8 @@ class Computers(Manager[Computer]):
             InvalidRequestError: A field is wrong.
             MoorageError: With `retry` `unknown_outcome`, it may have been made.
         """
-        body = body_of(checked(data, ComputerCreate, "a computer"), self._noun)
+        body = body_of(
+            checked(given(data, fields, "a computer"), ComputerCreate, "a computer"), self._noun
+        )
         made = self._http.call("POST", PATH, json=body, returns=MadeComputer)
         return made.computer, str(made.job_id)

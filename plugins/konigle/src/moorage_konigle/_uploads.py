@@ -24,7 +24,7 @@ from moorage.plugin.transport import (
     TextField,
 )
 
-from ._body import described, json_text
+from ._body import described, given, json_text
 from ._manager import Manager
 from ._transfer import Transfer, own_path
 from ._upload_file import file_of, opened
@@ -53,10 +53,11 @@ class Uploads(Manager[Upload]):
 
     def create(
         self,
-        data: UploadCreate | Mapping[str, Any],
+        data: UploadCreate | Mapping[str, Any] | None = None,
         *,
         progress: Progress | None = None,
         timeout: float | None = None,
+        **fields: Any,
     ) -> Upload:
         """Upload a file through the API; it is streamed and sent once.
 
@@ -64,24 +65,25 @@ class Uploads(Manager[Upload]):
             data: The file and what is said about it.
             progress: Told how much was sent.
             timeout: Seconds for everything; by default it takes as long as bytes move.
+            fields: What `data` says, as keywords.
 
         Raises:
             InvalidRequestError: The file cannot be read, or its name ends in what the service
                 does not take.
             MoorageError: With `retry` `unknown_outcome`, it may have been stored.
         """
-        create = described(data, UploadCreate, "an upload", "file")
-        fields: list[TextField | FileField] = [
+        create = described(given(data, fields, "an upload"), UploadCreate, "an upload", "file")
+        parts: list[TextField | FileField] = [
             TextField("name", create.name),
             TextField("tags", create.tags),
         ]
         if create.meta is not None:
-            fields.append(TextField("meta", json_text(create.meta, "an upload's meta")))
+            parts.append(TextField("meta", json_text(create.meta, "an upload's meta")))
         if create.description is not None:
-            fields.append(TextField("description", create.description))
+            parts.append(TextField("description", create.description))
         with opened(create.file, self._http) as file:
-            fields.append(file.field("file"))
-            options: RequestOptions = {"data": Form(fields), "timeout": timeout}
+            parts.append(file.field("file"))
+            options: RequestOptions = {"data": Form(parts), "timeout": timeout}
             if progress is not None:
                 options["progress"] = progress
             return self._http.call("POST", PATH, returns=Upload, **options)

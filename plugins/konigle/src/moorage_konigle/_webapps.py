@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ._body import body_of, checked
+from ._body import body_of, checked, given
 from ._manager import Manager
 from ._wire import Availability, Envelope, MadeWebApp, WebApp, WebAppCreate
 
@@ -19,8 +19,14 @@ class WebApps(Manager[WebApp]):
     _envelope = Envelope[WebApp] | list[WebApp]
     _filters = frozenset({"computer_id"})
 
-    def create(self, data: WebAppCreate | Mapping[str, Any]) -> tuple[WebApp, str]:
+    def create(
+        self, data: WebAppCreate | Mapping[str, Any] | None = None, **fields: Any
+    ) -> tuple[WebApp, str]:
         """Have a web app and its two spaces made.
+
+        Args:
+            data: A struct or a mapping of its fields.
+            fields: The same as keywords.
 
         Returns:
             The web app, and the id of the job that provisions it.
@@ -30,7 +36,9 @@ class WebApps(Manager[WebApp]):
             AlreadyExistsError: Somebody has a web app of that name.
             MoorageError: With `retry` `unknown_outcome`, it may have been made; its name tells.
         """
-        body = body_of(checked(data, WebAppCreate, "a webapp"), self._noun)
+        body = body_of(
+            checked(given(data, fields, "a webapp"), WebAppCreate, "a webapp"), self._noun
+        )
         made = self._http.call("POST", PATH, json=body, returns=MadeWebApp)
         return made.webapp, str(made.job_id)
 

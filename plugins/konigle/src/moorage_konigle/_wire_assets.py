@@ -106,6 +106,19 @@ class ImageCreate(MediaAssetCreate, frozen=True, kw_only=True):
     """As the `file` of `UploadCreate`."""
 
 
+class ImageGenerate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An image to be drawn by the service."""
+
+    prompt: str
+    """What it shall show."""
+
+    aspect_ratio: str = "1:1"
+    """Width to height, `16:9` for example."""
+
+    output_format: str = "webp"
+    """`webp`, `png`, `jpg` or `jpeg`."""
+
+
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """A connection of the project to another service."""
 
