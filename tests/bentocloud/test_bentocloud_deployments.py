@@ -83,6 +83,29 @@ def test_update_keeps_labels_and_services(cloud: Cloud, client: Client, artifact
     assert options == {"services": {"Side": {"instance_type": "cpu.2"}}}  # the caller's own
 
 
+def test_update_keeps_variables_of_the_service(
+    cloud: Cloud, client: Client, artifact: Artifact
+) -> None:
+    """Variables that another client gave to the one service stay, and win as they did."""
+    own = [{"name": "A", "value": "own"}, {"name": "B", "value": "2"}]
+    client.v2.create_deployment(
+        {
+            "name": "foreign",
+            "bento": str(artifact.ref),
+            "envs": [{"name": "A", "value": "all"}, {"name": "C", "value": "3"}],
+            "services": {"echo": {"envs": own}},
+        }
+    )
+    changed = cloud.deployments.update("foreign", labels={"a": "b"}).result(timeout=20)
+
+    assert changed.spec is not None
+    assert changed.spec.env == {"A": "own", "B": "2", "C": "3"}
+    target = client.v2.get_deployment("foreign").main_target
+    assert target is not None
+    assert target.config is not None
+    assert {env.name: env.value for env in target.config.envs or ()} == changed.spec.env
+
+
 def test_canary(cloud: Cloud, client: Client, artifact: Artifact, new_app: NewApp) -> None:
     """Further versions are targets of their own, and start and update keep them."""
     other = cloud.artifacts.push(new_app("echo", more=b"1"))

@@ -92,7 +92,8 @@ def to_spec(deployment: Deployment) -> DeploymentSpec | None:
     return DeploymentSpec(
         name=deployment.name,
         artifact=artifact,
-        env={env.name: env.value for env in config.envs or ()},
+        # Those of the service alone count more than those of all, as in its pods.
+        env={env.name: env.value for env in (*(config.envs or ()), *(service.envs or ()))},
         secrets=tuple(config.secrets or ()),
         instance_type=service.instance_type or None,
         replicas=fixed or None,
