@@ -257,7 +257,7 @@ def test_scaling_follows() -> None:
     artifact = moorage.ArtifactRef("echo", "v1")
 
     def bounds(**given: int) -> tuple[int | None, int | None]:
-        spec = DeploymentSpec(name="x", artifact=artifact, **given)  # type: ignore[arg-type]
+        spec = DeploymentSpec(name="x", artifact=artifact, **given)
         scaling = to_request(spec, None).services["apiserver"].scaling
         assert scaling is not None
         return scaling.min_replicas, scaling.max_replicas

@@ -78,7 +78,7 @@ def test_no_line_is_lost(
     emulator: BentoCloudEmulator, cloud: Cloud, deployed: str, how: str
 ) -> None:
     """A follow gives each line once, in order, although its connections break again and again."""
-    emulator.fail(*(TailFault(after_lines=lines, how=how) for lines in (3, 10, 17, 1)))  # type: ignore[arg-type]
+    emulator.fail(*(TailFault(after_lines=lines, how=how) for lines in (3, 10, 17, 1)))
     follow = cloud.logs.follow(f"deployment/{deployed}", since=_since())
     emulator.say(deployed, *(f"line {number}" for number in range(30)), replica=0)
     mine = (record for record in follow if record.message.startswith("line "))
@@ -218,13 +218,13 @@ def test_lines_without_moments() -> None:
     """Where the service sends no moments, a reader still finds its place by the lines before it."""
     places = Places()
     for line in _lines("a", "b", "b", "c"):
-        places.add("pod", line)  # type: ignore[arg-type]
+        places.add("pod", line)
     again = Places(places.cursor())
 
-    unread = again.unread("pod", _lines("x", "a", "b", "b", "c", "b", "d"))  # type: ignore[arg-type]
+    unread = again.unread("pod", _lines("x", "a", "b", "b", "c", "b", "d"))
     assert [line.text for line in unread] == ["b", "d"]
     assert again.cursor() == places.cursor()
-    lost = again.unread("pod", _lines("x", "y"))  # type: ignore[arg-type]
+    lost = again.unread("pod", _lines("x", "y"))
     assert [line.text for line in lost] == ["x", "y"]
 
 

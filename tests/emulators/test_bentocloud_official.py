@@ -49,7 +49,7 @@ def members(emulator: BentoCloudEmulator, key: str) -> dict[str, bytes]:
     path = emulator.call(lambda: emulator.state.storage.objects[key].path)
     with tarfile.open(fileobj=io.BytesIO(path.read_bytes())) as archive:
         files = [member for member in archive if member.isfile()]
-        return {each.name.removeprefix("./"): archive.extractfile(each).read() for each in files}  # type: ignore[union-attr]
+        return {each.name.removeprefix("./"): archive.extractfile(each).read() for each in files}
 
 
 def test_login(official: Official) -> None:

@@ -42,7 +42,7 @@ def _artifact(state: Any, artifact: Any) -> dict[str, Any]:
         with tarfile.open(stored.path) as archive:
             for member in archive:
                 if member.isfile():
-                    content = archive.extractfile(member).read()  # type: ignore[union-attr]
+                    content = archive.extractfile(member).read()
                     name = member.name.removeprefix("./")
                     files[name] = hashlib.sha256(content).hexdigest()
     return {
