@@ -19,7 +19,6 @@ from urllib.parse import parse_qs, urlsplit
 
 DEPLOYMENTS = 10_000
 LINES = 200_000
-LINES_PER_MESSAGE = 1  # as the server whose source is public sends them
 BATCH = 200  # messages that are written at once
 STAMP = "2026-01-02T03:04:05.678901Z"
 
@@ -160,7 +159,7 @@ class Server:
                     key.lower(): value for key, _, value in (line.partition(": ") for line in lines)
                 }
                 if "upgrade" in headers:
-                    await self.tail(reader, writer, headers)
+                    await self.tail(reader, writer, headers, 50 if "many" in target else 1)
                     break
                 left = int(headers.get("content-length", 0))
                 while left:
@@ -215,7 +214,11 @@ class Server:
         )
 
     async def tail(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: dict[str, str]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        headers: dict[str, str],
+        lines_per_message: int,
     ) -> None:
         key = headers["sec-websocket-key"].encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accept = base64.b64encode(hashlib.sha1(key).digest())
@@ -225,10 +228,10 @@ class Server:
         )
         await reader.read(1 << 16)
         line = base64.b64encode(b"2026-01-02 INFO a line as long as lines of logs usually are\n")
-        items = [line.decode()] * LINES_PER_MESSAGE
+        items = [line.decode()] * lines_per_message
         payload = {"items": items, "type": "append", "req_id": "r"}
         message = frame(encoded({"type": "success", "message": "", "payload": payload}))
-        for _ in range(LINES // LINES_PER_MESSAGE // BATCH):
+        for _ in range(LINES // lines_per_message // BATCH):
             writer.write(message * BATCH)
             await writer.drain()
         writer.write(frame(encoded({"type": "success", "message": "EOF", "payload": None})))
