@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import select
 import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tunnel import carry
 
 from moorage.errors import ConfigError, Retry, UnavailableError
 from moorage.plugin import SecretValue
@@ -142,28 +142,12 @@ def _tunnel(server: Any, status: bytes = b"200 OK") -> Callable[[Any], None]:
             peer.close()
             return
         with socket.create_connection(("127.0.0.1", server.port)) as onward:
-            _pump(peer.connection, onward)
+            carry(peer.connection, onward)
         peer.close()
 
     heads: list[bytes] = []
     script.heads = heads  # type: ignore[attr-defined]  # for the test to look at
     return script
-
-
-def _pump(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes both ways until one side ends."""
-    while True:
-        waiting = [] if getattr(one, "pending", int)() else [one, other]
-        ready = select.select(waiting, [], [], 20)[0] if waiting else [one]
-        for source, sink in ((one, other), (other, one)):
-            if source in ready:
-                try:
-                    data = source.recv(65536)
-                except OSError:
-                    return
-                if not data:
-                    return
-                sink.sendall(data)
 
 
 def test_tunnelled(server: Any, make_server: Callable[..., Any], tls_chain: Any) -> None:
