@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Step,
         StreamingLogDriver,
     )
+    from ._hasher import Hasher
     from ._hooks import Call, Outcome
     from ._keywords import settings_from
     from ._marker import hookimpl
@@ -69,6 +70,7 @@ _HOMES = {
     "DeploymentState": ".._deployment",
     "Driver": "._driver",
     "ExcludedPath": ".._source",
+    "Hasher": "._hasher",
     "Job": ".._job",
     "JobDriver": "._driver",
     "JobEntry": ".._app",
@@ -133,6 +135,7 @@ __all__ = [
     "DeploymentState",
     "Driver",
     "ExcludedPath",
+    "Hasher",
     "Job",
     "JobDriver",
     "JobEntry",

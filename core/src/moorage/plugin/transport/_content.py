@@ -243,18 +243,15 @@ class DigestedContent:
 
     def blocks(self) -> Iterator[Block]:
         """Return the pieces; the digests are there once the last one was taken."""
-        import hashlib
+        from .._hasher import Hasher
 
         self._digests = {}
-        hashes = {
-            name: hashlib.new(name, usedforsecurity=False)  # of content, and for no secret
-            for name in self._algorithms
-        }
-        for block in self._content.blocks():
-            for hash_ in hashes.values():
-                hash_.update(block)
-            yield block
-        self._digests = {name: hash_.hexdigest() for name, hash_ in hashes.items()}
+        with Hasher(*self._algorithms) as hasher:
+            for block in self._content.blocks():
+                hasher.update(block)
+                yield block
+                hasher.settle()
+            self._digests = hasher.digests()
 
     def digest(self, algorithm: str) -> str:
         """Return one of the digests in hexadecimal.
