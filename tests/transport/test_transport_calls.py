@@ -421,6 +421,32 @@ def test_stream(server: Any, client: HttpClient) -> None:
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("form", ["plain", "packed", "unknown length"])
+def test_filled_buffers(server: Any, client: HttpClient, form: str) -> None:
+    """A reply can be read into one buffer again and again; its connection is used again."""
+    text = b"".join(b"line %d\n" % number for number in range(50_000))
+    headers = {"Content-Encoding": "gzip"} if form == "packed" else {}
+    body = gzip.compress(text) if form == "packed" else text
+    if form == "unknown length":
+        headers = {"Transfer-Encoding": "chunked"}
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    server.always(server.reply(body, headers=headers))
+
+    buffer = memoryview(bytearray(100_000))
+    for _ in range(2):
+        found = b""
+        with client.stream("GET", "/") as stream:
+            begin = stream.read(7)
+            while count := stream.fill(buffer):
+                found += buffer[:count]
+                assert count == len(buffer) or len(begin + found) == len(text)
+            assert stream.fill(buffer) == 0
+        assert begin + found == text
+    with pytest.raises(ValueError, match="closed"):
+        stream.fill(buffer)
+    assert server.connections == 1
+
+
 def test_stream_arrives(server: Any, client: HttpClient) -> None:
     """What has arrived is there before the rest is."""
 
@@ -462,6 +488,21 @@ def test_failed_stream(server: Any, client: HttpClient) -> None:
         stream.read(150)
     with pytest.raises(ValueError, match="closed"):
         stream.read(150)
+
+
+def test_failed_fill(server: Any, client: HttpClient) -> None:
+    """What arrived before a connection broke is there, and the connection is not used again."""
+    server.answer(server.cut(server.reply(b"x" * 100, length=200)), server.reply(b"{}"))
+    buffer = memoryview(bytearray(150))
+    with client.stream("GET", "/") as stream:
+        assert stream.fill(buffer) == 100
+        with pytest.raises(UnavailableError, match="cut short"):
+            stream.fill(buffer)
+        with pytest.raises(ValueError, match="closed"):
+            stream.fill(buffer)
+        client.call("POST", "/")  # would not be repeated
+
+    assert server.connections == 2
 
 
 def test_forgotten_stream(server: Any, client: HttpClient) -> None:

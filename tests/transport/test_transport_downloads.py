@@ -28,6 +28,7 @@ from moorage.errors import (
     TimedOutError,
     UnavailableError,
 )
+from moorage.plugin import Hasher
 from moorage.plugin.transport import (
     Cancellation,
     HttpClient,
@@ -153,6 +154,41 @@ def test_resumed(
         *headers.values()
     }
     assert len(clock.waits) == 2
+
+
+class Watchful(Hasher):
+    """Fails where a block is no longer what it was before it may be changed."""
+
+    given: tuple[memoryview, bytes] | None = None
+
+    def update(self, block: bytes | memoryview) -> None:
+        super().update(block)
+        self.given = (memoryview(block), bytes(block))
+
+    def settle(self) -> None:
+        if self.given is not None:
+            view, content = self.given
+            assert view == content
+            self.given = None
+        super().settle()
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("cut", [1, 400_000, 1_048_576, 1_400_000, 2_097_152])
+def test_hashed_before_it_is_overwritten(
+    server: Any,
+    client: HttpClient,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cut: int,
+    ranges: bool,
+) -> None:
+    """No buffer is used again while it is hashed, also where a connection broke after it."""
+    monkeypatch.setattr(_download, "Hasher", Watchful)
+    server.always(Origin(server, ranges=ranges, cuts=(cut,)))
+    client.download("/", target, digest=DIGEST)
+
+    assert target.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(

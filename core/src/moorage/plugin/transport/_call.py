@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from ..._clock import Clock
@@ -28,6 +28,7 @@ from ._retry import RetryBudget, parse_retry_after
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
+    from ._connection import Received
     from ._failure import Refine
 
 R = TypeVar("R")
@@ -223,7 +224,10 @@ class Call:
 
         def hand_over(attempt: Attempt, raw: "BaseHTTPResponse") -> ResponseStream:
             return ResponseStream(
-                raw, abort=attempt.exchange.abort, failed=attempt.failed, ended=attempt.end
+                cast("Received", raw),
+                abort=attempt.exchange.abort,
+                failed=attempt.failed,
+                ended=attempt.end,
             )
 
         return self._run(hand_over)

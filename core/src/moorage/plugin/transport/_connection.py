@@ -268,6 +268,54 @@ class Reply(http.client.HTTPResponse):
         file.close()
 
 
+class Received(urllib3.HTTPResponse):
+    """urllib3's reply, whose body can also be read into memory that is there already.
+
+    urllib3 makes a new object of each block, of pieces that it keeps until they are enough.
+    """
+
+    def __init__(self, reply: Reply, method: str, url: str) -> None:
+        super().__init__(
+            body=reply,
+            headers=cast("Headers", reply.headers),
+            status=reply.status,
+            version=reply.version,
+            reason=reply.reason,
+            preload_content=False,
+            original_response=reply,
+            request_method=method,
+            request_url=url,
+        )
+        self._reply = reply
+        self._filled_bytes = 0
+
+    def fill(self, buffer: memoryview) -> int:
+        """Read until the buffer is full or the body at its end, and return how much that was.
+
+        Only for a body that is not packed and whose length is known.
+
+        Raises:
+            OSError: The connection was lost.
+            http.client.IncompleteRead: It ended before the body did.
+        """
+        reply, count = self._reply, 0
+        try:
+            count = reply.readinto(buffer)
+        finally:
+            if not count and reply.length and self.connection is not None:
+                self.connection.close()  # what comes on it now has no beginning
+        if not count and reply.length:
+            raise http.client.IncompleteRead(b"", reply.length)
+        self._filled_bytes += count
+        if reply.isclosed():
+            self.release_conn()
+        return count
+
+    def tell(self) -> int:
+        """Return how many bytes of the body have arrived, as they travelled."""
+        return super().tell() + self._filled_bytes
+
+
 class _Exchanging(HTTPConnection):
     """What both kinds of connection do for an exchange."""
 
@@ -345,18 +393,8 @@ class _Exchanging(HTTPConnection):
         asked, self._response_options = self._response_options, None
         if asked is None:
             raise http.client.ResponseNotReady
-        reply = http.client.HTTPConnection.getresponse(self)
-        return urllib3.HTTPResponse(
-            body=reply,
-            headers=cast("Headers", reply.headers),
-            status=reply.status,
-            version=reply.version,
-            reason=reply.reason,
-            preload_content=False,
-            original_response=reply,
-            request_method=asked.request_method,
-            request_url=asked.request_url,
-        )
+        reply = cast("Reply", http.client.HTTPConnection.getresponse(self))
+        return Received(reply, asked.request_method, asked.request_url)
 
     def putheader(self, header: str | bytes, *values: Any) -> None:
         """Add a header without another check: each was checked when the request was made."""

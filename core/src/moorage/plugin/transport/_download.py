@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import math
 import os
 import re
@@ -23,6 +24,7 @@ from ...errors import (
     TimedOutError,
     UnavailableError,
 )
+from .._hasher import Hasher
 from .._progress import Progress
 from ._cancellation import Cancellation
 from ._content import BLOCK_BYTES
@@ -31,7 +33,6 @@ from ._response import ResponseStream
 from ._retry import RetryPolicy
 
 if TYPE_CHECKING:
-    import hashlib
     from io import FileIO
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -99,7 +100,9 @@ class Download:
         self._first: Mapping[str, str] = {}
         self._total: int | None = None
         self._done = 0
-        self._hash = _new_hash(self._algorithm)
+        self._hasher = _hasher(self._algorithm)
+        # Two, so that one is filled while the other is hashed.
+        self._buffers = [memoryview(bytearray(BLOCK_BYTES)) for _ in range(2)]
 
     def run(self) -> Downloaded:
         """Download and return what is there then.
@@ -107,7 +110,7 @@ class Download:
         Raises:
             MoorageError: It is not there; what was there before still is.
         """
-        with PartialFile(self._destination) as file:
+        with self._hasher, PartialFile(self._destination) as file:
             self._fill(file)
             digest = self._checked()
             file.commit()
@@ -154,11 +157,14 @@ class Download:
             else:
                 self._begin(stream, file)
             # Where the length is not known, what is in a block would be lost with its connection.
-            read = stream.read1 if stream.length is None else stream.read
-            while block := read(BLOCK_BYTES):
+            read = stream.readinto if stream.length is None else stream.fill
+            self._hasher.settle()  # it may still have a buffer from before the connection broke
+            for buffer in itertools.cycle(self._buffers):
+                block = buffer[: read(buffer)]
+                if not block:
+                    return
+                self._hasher.update(block)
                 file.write(block)
-                if self._hash is not None:
-                    self._hash.update(block)
                 self._done += len(block)
                 if self._progress is not None:
                     self._progress(self._done, self._total)
@@ -168,7 +174,7 @@ class Download:
         if self._first:
             self._check_same(stream.headers)
             file.restart()
-            self._hash = _new_hash(self._algorithm)
+            self._hasher.restart()
             self._done = 0
         self._first = stream.headers
         packed = stream.headers.get("content-encoding", "identity") != "identity"
@@ -212,9 +218,9 @@ class Download:
                 raise IntegrityError(
                     f"{str(self._destination)!r} should have {wanted} bytes, and has {self._done}"
                 )
-        if self._hash is None:
+        if self._algorithm is None:
             return None
-        found = self._hash.hexdigest()
+        found = self._hasher.digests()[self._algorithm]
         if self._digest and found != self._digest:
             raise IntegrityError(
                 f"{str(self._destination)!r} should have the {self._algorithm} digest"
@@ -253,18 +259,17 @@ class PartialFile:
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
-    def write(self, block: bytes) -> None:
+    def write(self, block: memoryview) -> None:
         """Write all of a block.
 
         Raises:
             QuotaError: There is no room for it.
             InvalidRequestError: It cannot be written.
         """
-        rest = memoryview(block)
-        with self._translated():
-            while rest:
-                rest = rest[self._open_file.write(rest) :]
         self._written += len(block)
+        with self._translated():
+            while block:
+                block = block[self._open_file.write(block) :]
         if self._written - self._handed_over >= _HANDED_OVER_BYTES:
             self._hand_over()
 
@@ -341,13 +346,9 @@ def _parsed_digest(digest: str | None) -> tuple[str | None, str]:
     return algorithm, value.lower()
 
 
-def _new_hash(algorithm: str | None) -> "hashlib._Hash | None":
-    if algorithm is None:
-        return None
-    import hashlib
-
+def _hasher(algorithm: str | None) -> Hasher:
     try:
-        return hashlib.new(algorithm, usedforsecurity=False)  # of content, and for no secret
+        return Hasher(*() if algorithm is None else (algorithm,))
     except ValueError as exc:
         raise InvalidRequestError(f"the digest {algorithm!r} cannot be computed here") from exc
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from urllib3.response import BaseHTTPResponse
 
+    from ._connection import Received
+
 T = TypeVar("T")
 
 REQUEST_ID_HEADERS = (
@@ -72,7 +74,7 @@ class ResponseStream(io.RawIOBase):
 
     def __init__(
         self,
-        raw: "BaseHTTPResponse",
+        raw: "Received",
         *,
         abort: Callable[[], None],
         failed: Callable[[Exception], MoorageError | None],
@@ -86,6 +88,7 @@ class ResponseStream(io.RawIOBase):
         self.headers: Mapping[str, str] = raw.headers
         self.length: int | None = raw.length_remaining
         self._packed = "content-encoding" in raw.headers
+        self._direct = self.length is not None and not self._packed
 
     @property
     def request_id(self) -> str | None:
@@ -130,6 +133,22 @@ class ResponseStream(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         data = self.read1(len(view))
         view[: len(data)] = data
+        return len(data)
+
+    def fill(self, buffer: memoryview) -> int:
+        """Read until the buffer is full or the body at its end, and return how much that was.
+
+        It is the cheapest way to read much, where one buffer serves for all of it.
+
+        Raises:
+            MoorageError: As `read`.
+        """
+        if self._direct:
+            self._check_open()
+            with self._translated():
+                return self._raw.fill(buffer)
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
         return len(data)
 
     def close(self) -> None:
