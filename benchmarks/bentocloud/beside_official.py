@@ -43,24 +43,20 @@ api_version: v1
 creation_time: "2026-01-02T03:04:05+00:00"
 """
 
-# What is measured, what of the official client's it stands beside, and how long it may take of it.
-BARS = {
-    "one get_deployment": ("one get_deployment", 0.25),
-    "one get_deployment, portable": ("one get_deployment", 0.30),
-    "decode of 1,000 deployments": ("decode of 1,000 deployments", 1 / 30),
-    "walk over 10,000 deployments": ("walk over 10,000 deployments", 1 / 20),
-    "push of 1 GiB": ("push of 1 GiB", 0.75),
-    "pull of 1 GiB": ("pull of 1 GiB", 0.40),
-    "tail_logs of 200,000 lines": ("tail_logs of 200,000 lines", 1 / 4),
-    "tail_logs of 200,000 lines, 50 a message": (
-        "tail_logs of 200,000 lines, 50 a message",
-        1 / 4,
-    ),
-    "tail_logs of 200,000 lines, from the call": (
-        "tail_logs of 200,000 lines, from the call",
-        1 / 4,
-    ),
-    "import and one call": ("import and one call", 0.30),
+# What is measured, and how long it may take of the official client's time.
+BARS: dict[str, float | None] = {
+    "one get_deployment": 0.25,
+    "one get_deployment, portable": 0.30,
+    "decode of 1,000 deployments": 1 / 30,
+    "walk over 10,000 deployments": 1 / 20,
+    "push of 1 GiB": 0.75,
+    "pull of 1 GiB": 0.40,
+    "tail_logs of 200,000 lines": 1 / 4,
+    "tail_logs of 200,000 lines, 50 a message": 1 / 4,
+    "tail_logs of 200,000 lines, from the call": 1 / 4,
+    # It imports what the official client has imported before it was measured.
+    "tail_logs of 200,000 lines, the first call": None,
+    "import and one call": 0.30,
 }
 
 
@@ -115,7 +111,8 @@ def prepare(place: Path, *, big: bool) -> str:
 
 
 def measure(name: str, official: str, given: list[str], env: dict[str, str], rounds: int) -> bool:
-    reference, bar = BARS[name]
+    bar = BARS[name]
+    reference = name.removesuffix(", portable")
     ours, theirs = [], []
     for number in range(rounds + 1):
         theirs.append(seconds(official, _programs.OFFICIAL[reference], given, env))
@@ -124,10 +121,11 @@ def measure(name: str, official: str, given: list[str], env: dict[str, str], rou
             theirs.clear()
             ours.clear()
     ratio = statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
-    kept = ratio <= bar
+    kept = bar is None or ratio <= bar
+    shown = "" if bar is None else f"{bar:8.3f}"
     print(
         f"  {name:42}{statistics.median(ours) * 1e3:10.2f} ms"
-        f"{statistics.median(theirs) * 1e3:12.2f} ms{ratio:8.3f}{bar:8.3f}"
+        f"{statistics.median(theirs) * 1e3:12.2f} ms{ratio:8.3f}{shown}"
         f"{'' if kept else '   MISSED'}",
         flush=True,
     )
