@@ -6,7 +6,9 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+import os
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from moorage.plugin.transport import (
     HttpClient,
     HttpOptions,
     StreamContent,
+    _content,
 )
 
 
@@ -112,6 +115,18 @@ def test_data_body(server: Any, client: HttpClient, data: Any, length: str | Non
     assert request.headers["content-type"] == "text/plain"
 
 
+@pytest.fixture(params=["as it is sent", "ahead"])
+def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Read files in both ways; no thread is left."""
+    if request.param == "ahead":
+        monkeypatch.setattr(_content, "_WORTH_READING_AHEAD_BYTES", 1)
+    ahead = _content.READ_AHEAD.set(True)  # where a test itself takes the pieces
+    yield
+    _content.READ_AHEAD.reset(ahead)
+    assert "moorage-read" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.usefixtures("reading")
 def test_file_body(server: Any, client: HttpClient, big_file: Path) -> None:
     """A file is sent as it is, by its path or open, from where it stands."""
     with big_file.open("rb") as file:
@@ -179,6 +194,7 @@ def test_failing_iterator(server: Any, client: HttpClient) -> None:
     assert [request.method for request in server.requests] == ["GET"]
 
 
+@pytest.mark.usefixtures("reading")
 def test_progress(server: Any, client: HttpClient, big_file: Path) -> None:
     """Progress tells the bytes that were sent, and of how many."""
     seen: list[tuple[int, int | None]] = []
@@ -190,6 +206,7 @@ def test_progress(server: Any, client: HttpClient, big_file: Path) -> None:
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
+@pytest.mark.usefixtures("reading")
 def test_changed_file(server: Any, client: HttpClient, big_file: Path) -> None:
     """A file that changes while it is sent does not arrive as if it were whole."""
 
@@ -205,6 +222,62 @@ def test_changed_file(server: Any, client: HttpClient, big_file: Path) -> None:
     assert server.requests == []
 
 
+@pytest.mark.usefixtures("reading")
+@pytest.mark.parametrize("left", [0, 1, 1024 * 1024, 2 * 1024 * 1024])
+def test_shrunk_file(big_file: Path, left: int) -> None:
+    """A file that ends before it should is noticed wherever it ends."""
+    blocks = FileContent(big_file).blocks()
+    next(blocks)
+    os.truncate(big_file, left)
+    with pytest.raises(IntegrityError, match="changed while it was sent"):
+        list(blocks)
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_read_by_another_thread(
+    server: Any,
+    make_server: Callable[..., Any],
+    tls_chain: tuple[Any, Path],
+    big_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    encrypted: bool,
+) -> None:
+    """A large file is read by another thread where sending waits, and not beside encryption."""
+    monkeypatch.setattr(_content, "_WORTH_READING_AHEAD_BYTES", 1)
+    context, bundle = tls_chain
+    where = make_server(context) if encrypted else server
+    seen: set[str] = set()
+
+    def look(done: int, total: int | None) -> None:
+        seen.update(thread.name for thread in threading.enumerate())
+
+    with HttpClient(where.origin, options=HttpOptions(ca_bundle=bundle)) as client:
+        client.call("PUT", "/", data=big_file, progress=look)
+
+    assert where.requests[0].body == big_file.read_bytes()
+    assert ("moorage-read" in seen) is not encrypted
+
+
+def test_failing_file(tmp_path: Path) -> None:
+    """What fails while it is read ahead fails where the piece is asked for."""
+    with (tmp_path / "x").open("wb", buffering=0) as file:
+        pieces = _content._read_ahead(file, 10)
+        with pytest.raises(io.UnsupportedOperation):
+            next(pieces)
+    assert "moorage-read" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.usefixtures("reading")
+def test_left_file(big_file: Path) -> None:
+    """Who stops in the middle leaves neither thread nor open file."""
+    before = set(Path("/dev/fd").iterdir())
+    blocks = FileContent(big_file).blocks()
+    next(blocks)
+    del blocks
+    assert set(Path("/dev/fd").iterdir()) == before
+
+
+@pytest.mark.usefixtures("reading")
 def test_digests(server: Any, clock: Any, big_file: Path) -> None:
     """Digests are computed while a body is sent, and are those of the sending that succeeded."""
     content = DigestedContent(FileContent(big_file), "sha256", "md5")

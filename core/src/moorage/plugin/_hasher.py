@@ -1,9 +1,10 @@
 """Digests of content, computed while its next block is read, received or sent."""
 
-import threading
-from queue import SimpleQueue
+import functools
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
+
+from ._aside import Aside
 
 if TYPE_CHECKING:
     import hashlib
@@ -30,10 +31,7 @@ class Hasher:
     def __init__(self, *algorithms: str) -> None:
         self._algorithms = algorithms
         self._hashes: dict[str, hashlib._Hash] = {}
-        self._thread: threading.Thread | None = None
-        self._given: SimpleQueue[_Block | None] = SimpleQueue()
-        self._taken: SimpleQueue[Exception | None] = SimpleQueue()
-        self._busy = False
+        self._aside = Aside[None]("moorage-hash")
         self.restart()
 
     def restart(self) -> None:
@@ -52,12 +50,8 @@ class Hasher:
         self.settle()
         if len(block) < _WORTH_A_THREAD_BYTES or not self._hashes:
             self._add(block)
-            return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="moorage-hash", daemon=True)
-            self._thread.start()
-        self._busy = True
-        self._given.put(block)
+        else:
+            self._aside.begin(functools.partial(self._add, block))
 
     def settle(self) -> None:
         """Wait until the last block may be changed.
@@ -65,11 +59,8 @@ class Hasher:
         Raises:
             Exception: It could not be hashed.
         """
-        if self._busy:
-            error = self._taken.get()
-            self._busy = False
-            if error is not None:
-                raise error
+        if self._aside.busy:
+            self._aside.end()
 
     def digests(self) -> dict[str, str]:
         """Return the digests of all blocks so far, in hexadecimal, by algorithm."""
@@ -78,10 +69,7 @@ class Hasher:
 
     def close(self) -> None:
         """End the thread; a second time does nothing."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._given.put(None)
-            thread.join()
+        self._aside.close()
 
     def __enter__(self) -> Self:
         return self
@@ -93,16 +81,6 @@ class Hasher:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _run(self) -> None:
-        while (block := self._given.get()) is not None:
-            error: Exception | None = None
-            try:
-                self._add(block)
-            except Exception as exc:  # noqa: BLE001  # whoever gave the block gets it
-                error = exc
-            del block  # the caller's, whose buffer may be resized then
-            self._taken.put(error)
 
     def _add(self, block: _Block) -> None:
         for hash_ in self._hashes.values():

@@ -23,6 +23,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry, Timeout
 from urllib3.util.ssltransport import SSLTransport
 
+from ._content import READ_AHEAD
 from ._exchange import Exchange
 from ._sockets import PlainSocket
 
@@ -320,6 +321,7 @@ class _Exchanging(HTTPConnection):
     """What both kinds of connection do for an exchange."""
 
     response_class = Reply
+    _encrypts = False
     _exchange: Exchange
 
     @property
@@ -380,7 +382,11 @@ class _Exchanging(HTTPConnection):
         exchange.left = True
         self.timeout = exchange.patience()
         blocks = cast("Iterable[bytes] | None", exchange.blocks())  # of views, too, which it can
-        super().request(method, exchange.target, blocks, headers, **options)
+        ahead = READ_AHEAD.set(not self._encrypts)
+        try:
+            super().request(method, exchange.target, blocks, headers, **options)
+        finally:
+            READ_AHEAD.reset(ahead)
         if exchange.sent_bytes > _SEND_WHOLE_BYTES:
             exchange.still_sending()  # so that a later look can tell whether it got less
 
@@ -435,6 +441,8 @@ class PlainConnection(_Exchanging):
 
 class TlsConnection(_Exchanging, HTTPSConnection):
     """A connection with TLS."""
+
+    _encrypts = True
 
     def connect(self) -> None:
         """Connect; the handshake can be cut, too."""

@@ -1,16 +1,28 @@
 """Bodies to send: from memory, from disk or from a stream, always in flat memory."""
 
+import contextlib
+import functools
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias, cast, runtime_checkable
 
 from ...errors import IntegrityError, InvalidRequestError, Origin
+from .._aside import Aside
 from .._progress import Progress
 
 BLOCK_BYTES = 1024 * 1024
 """Read and sent at once: smaller blocks are measurably slower, larger ones no faster."""
+
+READ_AHEAD: ContextVar[bool] = ContextVar("moorage_read_ahead", default=False)
+"""Whether who sends large files mostly waits, so that another thread can read them meanwhile.
+
+Encrypting does not wait: what is read by another processor arrives there no sooner.
+"""
+
+_WORTH_READING_AHEAD_BYTES = 8 * BLOCK_BYTES
 
 Block: TypeAlias = bytes | memoryview
 """A piece of a body; a view is valid until the next piece is asked for."""
@@ -111,7 +123,7 @@ class FileContent:
         return part
 
     def blocks(self) -> Iterator[Block]:
-        """Return the pieces, all in one buffer.
+        """Return the pieces, which share a buffer or two.
 
         Raises:
             IntegrityError: The file was changed.
@@ -125,21 +137,27 @@ class FileContent:
             self._check_unchanged(file.fileno())
             file.seek(self._offset)
             left = self._length
-            view = memoryview(bytearray(min(BLOCK_BYTES, left)))
-            while left:
-                count = file.readinto(view[: min(len(view), left)])
-                left -= count
-                if not left or not count:
-                    self._check_unchanged(file.fileno())
-                yield view[:count]
+            ahead = READ_AHEAD.get() and left >= _WORTH_READING_AHEAD_BYTES
+            read = _read_ahead if ahead else _read
+            with contextlib.closing(read(file, left)) as pieces:
+                for piece in pieces:
+                    left -= len(piece)
+                    if not left:
+                        self._check_unchanged(file.fileno())
+                    yield piece
+            if left:
+                raise self._changed()
 
     def _check_unchanged(self, descriptor: int) -> None:
         if _identity(os.fstat(descriptor)) != self._identity:
-            raise IntegrityError(
-                f"{str(self.path)!r} was changed while it was sent",
-                hint="send it again once nothing writes to it",
-                origin=Origin.CALLER,
-            )
+            raise self._changed()
+
+    def _changed(self) -> IntegrityError:
+        return IntegrityError(
+            f"{str(self.path)!r} was changed while it was sent",
+            hint="send it again once nothing writes to it",
+            origin=Origin.CALLER,
+        )
 
 
 class HandleContent:
@@ -343,6 +361,29 @@ def _exactly(pieces: Iterable[bytes], length: int | None) -> Iterator[bytes]:
         )
     if held:
         yield held
+
+
+def _read(file: io.FileIO, length: int) -> Generator[memoryview]:
+    """Yield so many bytes, fewer where the file ends before, all in one buffer."""
+    buffer = memoryview(bytearray(min(BLOCK_BYTES, length)))
+    while length and (count := file.readinto(buffer[:length])):
+        length -= count
+        yield buffer[:count]
+
+
+def _read_ahead(file: io.FileIO, length: int) -> Generator[memoryview]:
+    """Yield as `_read` does; while a piece is used, the next one is read into another buffer."""
+    filled, other = (memoryview(bytearray(BLOCK_BYTES)) for _ in range(2))
+    with Aside[int]("moorage-read") as aside:
+        aside.begin(functools.partial(file.readinto, filled[:length]))
+        while count := aside.end():
+            length -= count
+            if length:
+                aside.begin(functools.partial(file.readinto, other[:length]))
+            yield filled[:count]
+            if not length:
+                return
+            filled, other = other, filled
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
