@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
+
+from .._closing import Closing
 
 R = TypeVar("R")
 
 
-class Aside(Generic[R]):
+class Aside(Closing, Generic[R]):
     """Does one thing at a time in a thread of its own, which begins with the first.
 
     It is worth it for what lets other threads run and takes long, as reading, hashing and writing
@@ -53,17 +54,6 @@ class Aside(Generic[R]):
         if thread is not None:
             self._given.put(None)
             thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _run(self) -> None:
         while (work := self._given.get()) is not None:

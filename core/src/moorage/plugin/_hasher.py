@@ -1,9 +1,9 @@
 """Digests of content, computed while its next block is read, received or sent."""
 
 import functools
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from .._closing import Closing
 from ._aside import Aside
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ _WORTH_A_THREAD_BYTES = 256 * 1024  # hashing less takes hardly longer than hand
 _Block: TypeAlias = bytes | memoryview
 
 
-class Hasher:
+class Hasher(Closing):
     """Computes digests of content given in blocks, of large ones in a thread of its own.
 
     A block must stay as it is until `settle` or the next `update` returns, so that two buffers
@@ -70,17 +70,6 @@ class Hasher:
     def close(self) -> None:
         """End the thread; a second time does nothing."""
         self._aside.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _add(self, block: _Block) -> None:
         for hash_ in self._hashes.values():
