@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -26,9 +26,6 @@ from urllib3.util.ssltransport import SSLTransport
 from ._content import READ_AHEAD
 from ._exchange import Exchange
 from ._sockets import PlainSocket
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 _NO_RETRY = Retry(total=False, redirect=False)  # one object for all: making one takes its time
 _SEND_WHOLE_BYTES = 64 * 1024
@@ -139,7 +136,8 @@ class _Reader(io.RawIOBase):
     def __init__(self, connection: socket.socket, exchange: Exchange) -> None:
         # It keeps the descriptor open after the connection let go of the socket.
         self._file = connection.makefile("rb", buffering=0)
-        self._socket = connection
+        self._socket: Any = connection
+        self._encrypted = isinstance(connection, ssl.SSLSocket)
         self._exchange = exchange
         self._seconds = 0.0
         self.forgiving = False
@@ -148,7 +146,7 @@ class _Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "WriteableBuffer") -> int:
+    def readinto(self, buffer: Any) -> int:
         if self.dry:
             return 0
         exchange = self._exchange
@@ -158,7 +156,11 @@ class _Reader(io.RawIOBase):
                 if seconds != self._seconds:
                     self._socket.settimeout(seconds)
                     self._seconds = seconds
-                return self._socket.recv_into(buffer)
+                if self._encrypted:
+                    # As `recv_into` does in the end, which takes a while for every 16 KiB.
+                    count: int = self._socket.read(len(buffer), buffer)
+                else:
+                    count = self._socket.recv_into(buffer)
             except OSError as exc:
                 # The system may still be busy with what it took: a slow line is no silent server.
                 late = isinstance(exc, TimeoutError) and not exchange.deadline.expired
@@ -167,6 +169,8 @@ class _Reader(io.RawIOBase):
                 exchange.broken = exc
                 if self.forgiving:
                     return 0
+            else:
+                return count
         raise exchange.broken
 
     def close(self) -> None:
