@@ -312,8 +312,6 @@ class Received(urllib3.HTTPResponse):
         if not count and reply.length:
             raise http.client.IncompleteRead(b"", reply.length)
         self._filled_bytes += count
-        if reply.isclosed():
-            self.release_conn()
         return count
 
     def tell(self) -> int:
