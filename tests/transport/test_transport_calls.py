@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from moorage.errors import (
     InvalidRequestError,
     Origin,
     Retry,
+    TimedOutError,
     UnavailableError,
 )
 from moorage.plugin.transport import (
@@ -115,26 +117,31 @@ def test_data_body(server: Any, client: HttpClient, data: Any, length: str | Non
     assert request.headers["content-type"] == "text/plain"
 
 
-@pytest.fixture(params=["as it is sent", "ahead"])
-def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Read files in both ways; no thread is left."""
-    if request.param == "ahead":
-        monkeypatch.setattr(_content, "_WORTH_READING_AHEAD_BYTES", 1)
-    ahead = _content.READ_AHEAD.set(True)  # where a test itself takes the pieces
-    yield
-    _content.READ_AHEAD.reset(ahead)
+@pytest.fixture(params=[3, 9], ids=["read as it is sent", "read ahead"])
+def sent_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file of so many MiB and a bit, of which no two blocks are equal; no thread is left."""
+    path = tmp_path / "sent.bin"
+    path.write_bytes(b"".join(struct.pack(">I", n) * 256 for n in range(request.param * 1024 + 7)))
+    yield path
     assert "moorage-read" not in {thread.name for thread in threading.enumerate()}
 
 
-@pytest.mark.usefixtures("reading")
-def test_file_body(server: Any, client: HttpClient, big_file: Path) -> None:
+@pytest.fixture
+def waiting_sender() -> Iterator[None]:
+    """Take the pieces of a file as a connection without TLS does."""
+    before = _content.READ_AHEAD.set(True)
+    yield
+    _content.READ_AHEAD.reset(before)
+
+
+def test_file_body(server: Any, client: HttpClient, sent_file: Path) -> None:
     """A file is sent as it is, by its path or open, from where it stands."""
-    with big_file.open("rb") as file:
-        client.call("PUT", "/path", data=big_file)
+    with sent_file.open("rb") as file:
+        client.call("PUT", "/path", data=sent_file)
         file.seek(1000)
         client.call("PUT", "/file", data=file)
 
-    content = big_file.read_bytes()
+    content = sent_file.read_bytes()
     assert [request.body for request in server.requests] == [content, content[1000:]]
     assert "content-type" not in server.requests[0].headers
 
@@ -194,41 +201,39 @@ def test_failing_iterator(server: Any, client: HttpClient) -> None:
     assert [request.method for request in server.requests] == ["GET"]
 
 
-@pytest.mark.usefixtures("reading")
-def test_progress(server: Any, client: HttpClient, big_file: Path) -> None:
+def test_progress(server: Any, client: HttpClient, sent_file: Path) -> None:
     """Progress tells the bytes that were sent, and of how many."""
     seen: list[tuple[int, int | None]] = []
-    client.call("PUT", "/", data=big_file, progress=lambda done, total: seen.append((done, total)))
+    client.call("PUT", "/", data=sent_file, progress=lambda done, total: seen.append((done, total)))
 
-    size = big_file.stat().st_size
+    size = sent_file.stat().st_size
     assert seen[0] == (0, size)
     assert seen[-1] == (size, size)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
-@pytest.mark.usefixtures("reading")
-def test_changed_file(server: Any, client: HttpClient, big_file: Path) -> None:
+def test_changed_file(server: Any, client: HttpClient, sent_file: Path) -> None:
     """A file that changes while it is sent does not arrive as if it were whole."""
 
     def spoil(done: int, total: int | None) -> None:
         if 0 < done < 2 * 1024 * 1024:
-            with big_file.open("r+b") as file:
+            with sent_file.open("r+b") as file:
                 file.truncate(2 * 1024 * 1024)
 
     with pytest.raises(IntegrityError, match="changed while it was sent"):
-        client.call("PUT", "/", data=big_file, progress=spoil)
+        client.call("PUT", "/", data=sent_file, progress=spoil)
 
     server.close()
     assert server.requests == []
 
 
-@pytest.mark.usefixtures("reading")
+@pytest.mark.usefixtures("waiting_sender")
 @pytest.mark.parametrize("left", [0, 1, 1024 * 1024, 2 * 1024 * 1024])
-def test_shrunk_file(big_file: Path, left: int) -> None:
+def test_shrunk_file(sent_file: Path, left: int) -> None:
     """A file that ends before it should is noticed wherever it ends."""
-    blocks = FileContent(big_file).blocks()
+    blocks = FileContent(sent_file).blocks()
     next(blocks)
-    os.truncate(big_file, left)
+    os.truncate(sent_file, left)
     with pytest.raises(IntegrityError, match="changed while it was sent"):
         list(blocks)
 
@@ -238,12 +243,10 @@ def test_read_by_another_thread(
     server: Any,
     make_server: Callable[..., Any],
     tls_chain: tuple[Any, Path],
-    big_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    sent_file: Path,
     encrypted: bool,
 ) -> None:
-    """A large file is read by another thread where sending waits, and not beside encryption."""
-    monkeypatch.setattr(_content, "_WORTH_READING_AHEAD_BYTES", 1)
+    """Only a large file is read by another thread, and only where sending waits for the network."""
     context, bundle = tls_chain
     where = make_server(context) if encrypted else server
     seen: set[str] = set()
@@ -252,10 +255,11 @@ def test_read_by_another_thread(
         seen.update(thread.name for thread in threading.enumerate())
 
     with HttpClient(where.origin, options=HttpOptions(ca_bundle=bundle)) as client:
-        client.call("PUT", "/", data=big_file, progress=look)
+        client.call("PUT", "/", data=sent_file, progress=look)
 
-    assert where.requests[0].body == big_file.read_bytes()
-    assert ("moorage-read" in seen) is not encrypted
+    assert where.requests[0].body == sent_file.read_bytes()
+    large = sent_file.stat().st_size > 8 * 1024 * 1024
+    assert ("moorage-read" in seen) == (large and not encrypted)
 
 
 def test_failing_file(tmp_path: Path) -> None:
@@ -267,27 +271,39 @@ def test_failing_file(tmp_path: Path) -> None:
     assert "moorage-read" not in {thread.name for thread in threading.enumerate()}
 
 
-@pytest.mark.usefixtures("reading")
-def test_left_file(big_file: Path) -> None:
-    """Who stops in the middle leaves neither thread nor open file."""
-    before = set(Path("/dev/fd").iterdir())
-    blocks = FileContent(big_file).blocks()
+@pytest.mark.usefixtures("waiting_sender")
+def test_left_file(sent_file: Path) -> None:
+    """Who stops in the middle leaves no open file, and it is closed only once nobody reads it."""
+    closed: list[set[str]] = []
+
+    class Watched(io.FileIO):
+        def close(self) -> None:
+            if not self.closed:
+                closed.append({thread.name for thread in threading.enumerate()})
+            super().close()
+
+    class WatchedPath(type(sent_file)):  # type: ignore[misc]  # it depends on the system
+        def open(self, *_: Any, **__: Any) -> Watched:
+            return Watched(str(self))
+
+    blocks = FileContent(WatchedPath(sent_file)).blocks()
     next(blocks)
     del blocks
-    assert set(Path("/dev/fd").iterdir()) == before
+
+    (threads,) = closed
+    assert "moorage-read" not in threads
 
 
-@pytest.mark.usefixtures("reading")
-def test_digests(server: Any, clock: Any, big_file: Path) -> None:
+def test_digests(server: Any, clock: Any, sent_file: Path) -> None:
     """Digests are computed while a body is sent, and are those of the sending that succeeded."""
-    content = DigestedContent(FileContent(big_file), "sha256", "md5")
+    content = DigestedContent(FileContent(sent_file), "sha256", "md5")
     server.answer(server.reply(status=503), server.reply(b"{}"))
     with pytest.raises(KeyError):
         content.digest("sha256")
     with HttpClient(server.origin, clock=clock) as client:
         client.call("PUT", "/", data=content, repeatable=True)
 
-    data = big_file.read_bytes()
+    data = sent_file.read_bytes()
     assert content.digest("sha256") == hashlib.sha256(data).hexdigest()
     assert content.digest("md5") == hashlib.md5(data).hexdigest()
     assert content.length == len(data)
@@ -574,6 +590,27 @@ def test_failed_fill(server: Any, client: HttpClient) -> None:
         with pytest.raises(ValueError, match="closed"):
             stream.fill(buffer)
         client.call("POST", "/")  # would not be repeated
+
+    assert server.connections == 2
+
+
+def test_late_rest(server: Any) -> None:
+    """A rest that comes too late is nobody's answer: its connection is not used again."""
+
+    def script(peer: Any) -> None:
+        peer.send(server.reply(b"x" * 100, length=200))
+        server.released.wait(20)
+        peer.send(server.reply(b"wrong")[:100])
+
+    server.answer(script, server.reply(b"right"))
+    buffer = memoryview(bytearray(100))
+    with HttpClient(server.origin, options=HttpOptions(read_timeout=0.2)) as client:
+        with client.stream("GET", "/") as stream:
+            assert stream.fill(buffer) == 100
+            with pytest.raises(TimedOutError):
+                stream.fill(buffer)
+        assert client.call("POST", "/", returns=bytes) == b"right"
+        server.released.set()
 
     assert server.connections == 2
 
