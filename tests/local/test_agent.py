@@ -1,7 +1,9 @@
 """The agent of a home: going on where another one was killed, and ending when all is done."""
 
 import contextlib
+import os
 import random
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import urllib3
 
 from moorage import Deployment, DeploymentState, errors
 from moorage_local import _deployment_records as records
+from moorage_local._home import Home
 
 from ..support.local_cloud import LocalCloud, eventually, kill, local_cloud
 
@@ -102,6 +105,21 @@ def test_supervisor_is_killed_during_a_deploy(local: LocalCloud) -> None:
     assert mended.state is DeploymentState.READY
     assert local.get("orphaned", "/version") == "1"
     assert eventually(lambda: len(local.processes()) == 5)
+
+
+def test_supervisor_is_killed_while_an_agent_starts(local: LocalCloud) -> None:
+    """An agent that has lost its supervisor before it could begin has another one started."""
+    deployment = local.deploy("lonely", "app:1")
+    supervisor = local.process("supervisord")
+    os.kill(supervisor.pid, signal.SIGSTOP)  # so that the lock is free for this process
+    kill(local.process("_agent"))
+    with Home(local.home).lock("agent"):
+        os.kill(supervisor.pid, signal.SIGCONT)
+        assert eventually(lambda: [one for one in local.processes().values() if "_agent" in one])
+        kill(supervisor)
+
+    assert eventually(lambda: _served(deployment)) == "1"
+    assert local.process("supervisord") != supervisor
 
 
 def test_requests_while_the_agent_is_replaced(local: LocalCloud) -> None:

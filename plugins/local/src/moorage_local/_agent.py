@@ -21,13 +21,14 @@ from moorage.errors import MoorageError, UnavailableError
 
 from . import _deployment_records as records
 from . import _unit
+from ._agent_log import report
 from ._database import Database
 from ._home import Home
 from ._keeper import Keeper
 from ._rollout import AgentContext, in_thread
 from ._runner import end_leftovers
 from ._scheduler import Scheduler
-from ._supervisor import AGENT_ANSWER, AGENT_STARTED, Supervisor
+from ._supervisor import AGENT_ANSWER, AGENT_STARTED, Supervisor, parent_supervisor
 from ._supervisor_errors import SupervisorError
 
 _LOOK_S = 0.5  # between two looks at the records, if nobody pokes
@@ -47,7 +48,7 @@ class Agent:
         self._home = home
         self._database = database
         self._supervisor = Supervisor(home)
-        self._parent = os.getppid()
+        self._parent = parent_supervisor()
         self._context = AgentContext(home, database, self._supervisor)
         self._keepers: dict[str, Keeper] = {}
         self._generations: dict[str, int] = {}
@@ -65,17 +66,26 @@ class Agent:
         _raise_file_limit()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._end)
+        try:
+            if not self._is_orphan():
+                await self._work()
+        finally:
+            if self._is_orphan() and not self._ending.is_set() and is_home(self._home.path):
+                await in_thread(lambda: self._supervisor.revive(self._parent))
+
+    async def _work(self) -> None:
         await self._end_strays()
         await self._take_over()
         server = await self._listen()
-        print(AGENT_STARTED, flush=True)  # noqa: T201  # standard output is the agent's log
+        report(AGENT_STARTED)
         jobs = asyncio.ensure_future(self._run_jobs())
         try:
             while not self._ending.is_set():
                 self._wake.clear()
+                if self._is_orphan():
+                    break
                 if not is_home(self._home.path):
-                    # Whoever removed it wants nothing of it to run any more.
-                    os.kill(self._parent, signal.SIGTERM)
+                    _end_supervisor()
                     break
                 idle = False
                 try:
@@ -83,12 +93,7 @@ class Agent:
                     idle = self._is_idle()
                 except MoorageError as exc:
                     # Another process keeps the database locked, or the disk is full.
-                    print(exc, file=sys.stderr, flush=True)  # noqa: T201  # the agent's log
-                if os.getppid() != self._parent:
-                    server.close()
-                    await (await self._context.gateway()).close_all()
-                    await in_thread(lambda: self._supervisor.revive(self._parent))
-                    break
+                    report(str(exc))
                 if idle and await self._leave(server):
                     break
                 if not server.is_serving():
@@ -147,7 +152,7 @@ class Agent:
             try:
                 pause = await in_thread(self._scheduler.step)
             except Exception as exc:  # noqa: BLE001  # one surprise must not end all jobs to come
-                print(f"jobs: {exc!r}", file=sys.stderr, flush=True)  # noqa: T201  # the agent's log
+                report(f"jobs: {exc!r}")
                 pause = 1.0
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -205,6 +210,10 @@ class Agent:
         finally:
             writer.close()
 
+    def _is_orphan(self) -> bool:
+        """Return whether the supervisor is gone, maybe since before this agent could begin."""
+        return self._parent is None or os.getppid() != self._parent
+
     def _is_idle(self) -> bool:
         """Return whether there has been nothing to do for as long as the settings say."""
         if self._has_work():
@@ -239,7 +248,7 @@ class Agent:
             if self._has_work():
                 return False
             await in_thread(lambda: self._prune(0.0))
-            os.kill(self._parent, signal.SIGTERM)
+            _end_supervisor()
             # The lock is kept until the supervisor is known to be on its way out.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(10.0):
@@ -257,7 +266,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m moorage_local._agent HOME\n")
         return 2
     if not is_home(Path(arguments[0])):
-        os.kill(os.getppid(), signal.SIGTERM)
+        _end_supervisor()
         return 0
     home = Home(arguments[0])
     with home.lock("agent", timeout=_LOCK_LIMIT_S), contextlib.closing(Database(home)) as database:
@@ -268,6 +277,12 @@ def main(arguments: list[str]) -> int:
 def is_home(path: Path) -> bool:
     """Return whether the home is still there; opening one makes it."""
     return (path / "home.json").exists()
+
+
+def _end_supervisor() -> None:
+    """Have the supervisor end, and with it this agent."""
+    if (supervisor := parent_supervisor()) is not None:
+        os.kill(supervisor, signal.SIGTERM)
 
 
 def _raise_file_limit() -> None:

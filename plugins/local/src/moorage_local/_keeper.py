@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import shutil
 import signal
-import sys
 import traceback
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from moorage.plugin import DeploymentState, OperationState
 
 from . import _deployment_records as records
 from . import _processes, _unit
+from ._agent_log import report
 from ._apps import find_app
 from ._deployment_options import DeploymentLimits, parse_options
 from ._deployment_records import DeploymentRecord
@@ -96,10 +96,10 @@ class Keeper:
             except (SupervisorError, MoorageError, OSError) as exc:
                 self.taken_over.set()
                 # The supervisor is being replaced, or the disk is full, or the like.
-                _report(f"deployment {self._name}: {exc}")
+                report(f"deployment {self._name}: {exc}")
                 pause = _RETRY_S
             except Exception:  # noqa: BLE001  # a defect must not leave a deployment without keeper
-                _report(traceback.format_exc())
+                report(traceback.format_exc())
                 pause = _RETRY_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -512,7 +512,7 @@ class Keeper:
                     if await self._end_unit(unit_id, stop_timeout):
                         return
                 except (RefusedError, SupervisorError, MoorageError, OSError) as exc:
-                    _report(f"deployment {self._name}: unit {unit_id}: {exc}")
+                    report(f"deployment {self._name}: unit {unit_id}: {exc}")
                 await asyncio.sleep(_RETRY_S)
 
         task = asyncio.ensure_future(work())
@@ -589,8 +589,3 @@ class Keeper:
             log = self._context.open_log(self.deployment_id, "agent", self._limits)
             with contextlib.closing(log):
                 log.write("event", line.splitlines())
-
-
-def _report(text: str) -> None:
-    """Write to the agent's own log."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201  # standard error is that log

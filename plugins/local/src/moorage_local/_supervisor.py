@@ -43,6 +43,8 @@ else, and is replaced together with its supervisor.
 AGENT_STARTED = "started"
 """What the agent writes to its log when it is there."""
 
+_SUPERVISOR = "supervisor.supervisord"
+
 # supervisord binds `SOCKET.PID` first, and the system allows 104 to 108 bytes.
 _LONGEST_CONTROL_PATH = 70
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=,")
@@ -264,8 +266,12 @@ class Supervisor:
         with self._home.lock("supervisor", timeout=timeout):
             yield
 
-    def revive(self, dead: int) -> None:
-        """Start another supervisor in place of a dead one, unless somebody has."""
+    def revive(self, dead: int | None) -> None:
+        """Start another supervisor in place of a dead one, unless somebody has.
+
+        Args:
+            dead: Its number, if that is known; the system may show it a moment longer.
+        """
         with self.changing():
             found = self.find()
             if found is None or found.pid == dead:
@@ -473,7 +479,7 @@ class Supervisor:
         output = self.control / "supervisord.out"
         with _open_private(output) as stream:
             started = subprocess.run(
-                [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", self._configuration],
+                [sys.executable, "-P", "-m", _SUPERVISOR, "-c", self._configuration],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
@@ -557,6 +563,15 @@ def _allowing(*codes: int) -> Iterator[None]:
     except RefusedError as exc:
         if exc.code not in codes:
             raise
+
+
+def parent_supervisor() -> int | None:
+    """Return the number of the supervisor that runs this process; `None` once it is gone.
+
+    Whoever adopts an orphan is not taken for one.
+    """
+    parent = os.getppid()
+    return parent if _SUPERVISOR in _processes.command_line(parent).split() else None
 
 
 def _control_directory(home: Home) -> Path:
