@@ -296,3 +296,27 @@ def test_app_that_does_not_start(tmp_path: Path) -> None:
         apps.deploy("probe", source)
         with pytest.raises(OperationFailedError):
             apps.call("probe", "GET", "/")
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_connection_that_comes_at_the_end(emulator: TwoOrigins, turns: int) -> None:
+    """Whatever the event loop had done for a connection when an origin ends, it is closed."""
+
+    async def end() -> socket.socket:
+        url = await emulator.open_origin(web.Application())
+        where = urlsplit(url)
+        client = socket.create_connection((where.hostname, where.port))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await emulator.close_origin(url)
+        return client
+
+    loop = emulator.call(asyncio.get_running_loop)
+    with asyncio.run_coroutine_threadsafe(end(), loop).result() as client:
+        client.settimeout(5)
+        try:
+            rest = client.recv(1)
+        except ConnectionResetError:
+            rest = b""
+
+    assert rest == b""

@@ -589,6 +589,26 @@ def test_close_ends_everything(
     assert proxy.counts.open_connections == 0
 
 
+@pytest.mark.parametrize("turns", range(8))
+def test_connection_that_comes_at_the_end(server: FaultServer, turns: int) -> None:
+    """Whatever the event loop had done for a connection when the proxy ends, it is closed."""
+
+    async def end() -> bytes:
+        proxy = AsyncFaultProxy(server.url)
+        await proxy.open()
+        with socket.create_connection(("127.0.0.1", int(proxy.url.split(":")[2]))) as client:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await proxy.close()
+            client.settimeout(5)
+            try:
+                return client.recv(1)
+            except ConnectionResetError:
+                return b""
+
+    assert asyncio.run(end()) == b""
+
+
 def test_many_connections(server: FaultServer, descriptors: Callable[[], int]) -> None:
     """Two hundred clients at once lose nothing, mix up nothing, and are all counted."""
     before, threads = descriptors(), threading.active_count()

@@ -2,14 +2,31 @@
 
 import abc
 import asyncio
+import socket
 import threading
-from collections.abc import Callable
+from asyncio.trsock import TransportSocket
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from moorage.plugin import Closing
 
 R = TypeVar("R")
+
+_TURNS = 10
+
+
+async def stop_accepting(listeners: Iterable[socket.socket | TransportSocket]) -> None:
+    """Take no more connections, and let the event loop take up those that it has taken.
+
+    A connection gets its task some turns of the loop after it was accepted. A server that is
+    closed meanwhile leaves it open, some versions of Python even without its task.
+    """
+    loop = asyncio.get_running_loop()
+    for listener in listeners:
+        loop.remove_reader(listener.fileno())
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 class Server(abc.ABC):

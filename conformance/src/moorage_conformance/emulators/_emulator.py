@@ -1,6 +1,7 @@
 """What every emulator of a cloud is: web applications on loopback, in a thread of their own."""
 
 import abc
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -8,7 +9,7 @@ from aiohttp import web
 
 from moorage.plugin import Clock, SystemClock
 
-from .._loop_thread import LoopThread, Running, Server
+from .._loop_thread import LoopThread, Running, Server, stop_accepting
 from ._apps import AppRunner
 from ._pace import AT_ONCE, Pace
 from ._received import ReceivedRequest, ReceivedRequests
@@ -162,6 +163,7 @@ class _Site:
         self.port = port
         self._number = number
         self._received = received
+        self._listener: socket.socket | None = None
         application.middlewares.insert(0, self._remember)
         self._runner = web.AppRunner(
             application,
@@ -174,11 +176,14 @@ class _Site:
 
     async def open(self) -> None:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, _HOST, self.port, backlog=_BACKLOG)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        self._listener = socket.create_server((_HOST, self.port))
+        await web.SockSite(self._runner, self._listener, backlog=_BACKLOG).start()
+        self.port = self._listener.getsockname()[1]
 
     async def close(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await stop_accepting([listener])
         await self._runner.cleanup()
 
     @web.middleware

@@ -7,10 +7,10 @@ from typing import Any
 
 from moorage.errors import ConfigError
 
+from .._loop_thread import stop_accepting
 from ._stream import Stream
 
 _BACKLOG = 1024
-_TURNS = 10
 
 
 class Listener:
@@ -52,11 +52,8 @@ class Listener:
         """End everything at once."""
         self._closed = True
         if self._server is not None:
+            await stop_accepting(self._server.sockets)
             self._server.close()
-        # A connection that was accepted a moment before gets its task only some turns of the loop
-        # later; without them it would be left open when the loop ends.
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
