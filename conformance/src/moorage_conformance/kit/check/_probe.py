@@ -6,6 +6,7 @@ Both are files of JSON: a package may print what it likes. It runs for itself, s
 that never ends, or ends the process, is a finding and nothing else.
 """
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -52,13 +53,15 @@ def _looks(asked: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     import moorage.plugin  # what costs nothing extra, since it is there whenever a provider is
 
     before = set(sys.modules)
-    begun = time.process_time()  # what else the machine does is not its fault
     try:
-        module = importlib.import_module(asked["module"])
+        with _compiling_into(asked["compiled"]):
+            begun = time.process_time()  # what else the machine does is not its fault
+            module = importlib.import_module(asked["module"])
+            seconds = time.process_time() - begun
     except (Exception, SystemExit) as exc:  # noqa: BLE001  # whatever it is, it is the finding
         yield {"import_error": _told(exc, asked["module"])}
         return
-    yield {"seconds": time.process_time() - begun, "heavy": _heavy(asked["module"], before)}
+    yield {"seconds": seconds, "heavy": _heavy(asked["module"], before)}
     yield {"hooks": list(_hooks(module))}
     yield {"load": _load(asked)}
     info = _described(module)
@@ -68,6 +71,16 @@ def _looks(asked: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     yield {"harness": _harness(module, asked["provider"])}
     if callable(getattr(module, "moorage_cli", None)):
         yield {"commands": _commands(module)}
+
+
+@contextlib.contextmanager
+def _compiling_into(directory: str) -> Iterator[None]:
+    """Keep what is compiled for the next run, as it is for users, and nothing in the project."""
+    sys.pycache_prefix, sys.dont_write_bytecode = directory, False
+    try:
+        yield
+    finally:
+        sys.pycache_prefix, sys.dont_write_bytecode = None, True
 
 
 def _heavy(module: str, before: set[str]) -> list[str]:
