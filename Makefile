@@ -10,8 +10,9 @@ unexport PYTHONHOME
 unexport PYTHONPATH
 
 BIN := .venv/bin
-# A file's tests stay together, since they share what they start.
-PARALLEL ?= --numprocesses=auto --dist=loadfile
+# A file's tests stay together, since they share what they start; tests/conftest.py says how many run
+# at once, and orders them.
+PARALLEL ?= --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 ifdef PYTHON
 export PYTHON
 else
@@ -29,10 +30,12 @@ help: ## Show this list
 demo: environment ## Run the main job on your own machine: push, deploy, call, job, secret, update
 	@$(BIN)/moorage demo $(ARGS)
 
+# The tests start hundreds of Pythons, which would compile the same again and again if none might
+# keep what it has compiled.
 .PHONY: test
 test: environment ## Run the tests; ARGS="tests/unit -k name" chooses some
 	@$(BIN)/python tools/official.py || echo 'the tests that need it are skipped' >&2
-	@$(BIN)/pytest $(PARALLEL) $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest $(PARALLEL) $(ARGS)
 
 .PHONY: official
 official: environment ## Make the environments of the clouds' own clients, which some tests run

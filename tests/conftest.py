@@ -49,6 +49,29 @@ _MARK = "PYTEST_SESSION_MARK"
 _GRACE_S = 10.0
 
 
+# The order of the tests, and how many at once -----------------------------------------------------
+
+
+@pytest.hookimpl(optionalhook=True)  # without xdist, one test after the other
+def pytest_xdist_auto_num_workers() -> int:
+    """Run three tests on two cores: they wait for other processes a good part of their time."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return cores * 3 // 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that at the end no worker waits for one of them.
+
+    They are known by what they say themselves: the time limits of their tests, then `slow`.
+    """
+    weights: dict[Path, tuple[float, bool]] = {}
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        weight = (limit.args[0] if limit else 0.0, item.get_closest_marker("slow") is not None)
+        weights[item.path] = max(weights.get(item.path, weight), weight)
+    items.sort(key=lambda item: weights[item.path], reverse=True)
+
+
 # A private home -----------------------------------------------------------------------------------
 
 
@@ -58,6 +81,7 @@ def _home(directory: Path) -> Iterator[Path]:
     home, work = directory / "home", directory / "work"
     for path in (home, work):
         path.mkdir(mode=0o700)
+    before = dict(os.environ)
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(_FOREIGN_PREFIXES) or name.upper() in _FOREIGN_NAMES:
@@ -70,6 +94,8 @@ def _home(directory: Path) -> Iterator[Path]:
         patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
         patch.chdir(work)  # project settings are looked for from here upwards
         yield home
+    os.environ.clear()  # an example of the documentation sets variables, too
+    os.environ.update(before)
     shutil.rmtree(directory, ignore_errors=True)
 
 
