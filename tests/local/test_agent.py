@@ -4,6 +4,8 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +122,29 @@ def test_supervisor_is_killed_while_an_agent_starts(local: LocalCloud) -> None:
 
     assert eventually(lambda: _served(deployment)) == "1"
     assert local.process("supervisord") != supervisor
+
+
+def test_log_that_nobody_reads() -> None:
+    """An agent goes on when the supervisor that wrote its log has been killed."""
+    code = "from moorage_local._agent_log import report; report('one'); report('two'); 1 / 0"
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as stream:  # noqa: PTH123  # a Path cannot open a descriptor
+        ended = subprocess.run(
+            [sys.executable, "-c", code], stdout=stream, stderr=subprocess.PIPE, check=False
+        )
+
+    assert b"ZeroDivisionError" in ended.stderr
+
+
+def test_agent_without_a_supervisor(tmp_path: Path) -> None:
+    """An agent whose home is gone ends its supervisor, and nobody else who started it."""
+    gone = tmp_path / "gone"
+    line = f"{sys.executable} -m moorage_local._agent {gone}; echo code $?"
+    ended = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+
+    assert ended.stdout == "code 0\n"
+    assert not gone.exists()
 
 
 def test_requests_while_the_agent_is_replaced(local: LocalCloud) -> None:

@@ -85,6 +85,7 @@ class Agent:
                 if self._is_orphan():
                     break
                 if not is_home(self._home.path):
+                    # Whoever removed it wants nothing of it to run any more.
                     _end_supervisor()
                     break
                 idle = False
