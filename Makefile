@@ -10,8 +10,8 @@ unexport PYTHONHOME
 unexport PYTHONPATH
 
 BIN := .venv/bin
-# A file's tests stay together, since they share what they start; tests/conftest.py says how many run
-# at once, and orders them.
+# A file's tests stay together, since they share what they start; tests/conftest.py says how many
+# run at once, and orders them.
 PARALLEL ?= --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 ifdef PYTHON
 export PYTHON
@@ -30,8 +30,7 @@ help: ## Show this list
 demo: environment ## Run the main job on your own machine: push, deploy, call, job, secret, update
 	@$(BIN)/moorage demo $(ARGS)
 
-# The tests start hundreds of Pythons, which would compile the same again and again if none might
-# keep what it has compiled.
+# Each of the processes that share the tests would compile all of them if none might keep them.
 .PHONY: test
 test: environment ## Run the tests; ARGS="tests/unit -k name" chooses some
 	@$(BIN)/python tools/official.py || echo 'the tests that need it are skipped' >&2

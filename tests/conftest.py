@@ -39,6 +39,7 @@ _FOREIGN_NAMES = frozenset(
         "NO_COLOR",
         "NO_PROXY",
         "PYTHON",
+        "PYTHONDONTWRITEBYTECODE",
         "PYTHONPATH",
         "VIRTUAL_ENV",
     }

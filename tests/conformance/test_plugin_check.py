@@ -482,12 +482,9 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 def test_command(
-    project: Project,
-    command: Callable[..., subprocess.CompletedProcess[str]],
-    monkeypatch: pytest.MonkeyPatch,
+    project: Project, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     """The command shows every look and ends with 0, or names what has to be put right."""
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     good = command(project.top)
     project.edit(CAPABILITIES, '"jobs.cancel"', '"jobs.cancle"')
     wrong = command(project.top, "-o", "json")
